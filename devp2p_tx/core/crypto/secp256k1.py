@@ -1,0 +1,153 @@
+"""
+Keys of the secp256k1 curve, signatures from which the signer is recovered, and key agreement.
+
+On the wire a public key is C{X || Y}, 64 bytes; its Keccak-256 is the node id (EIP-778, identity scheme "v4").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import coincurve
+from coincurve._libsecp256k1 import ffi, lib
+from coincurve.context import GLOBAL_CONTEXT
+
+from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.errors import InvalidPublicKey, InvalidSignature
+
+RandomBytes = Callable[[int], bytes]
+
+#: The order of the curve: a secret lies below it.
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+@ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")  # type: ignore[untyped-decorator]
+def _copy_x(output, x, y, data):  # type: ignore[no-untyped-def]
+    ffi.memmove(output, x, 32)
+    return 1
+
+
+class PublicKey:
+    """A point of the curve, known to lie on it."""
+
+    __slots__ = ("_bytes", "_key", "_node_id")
+
+    def __init__(self, key: coincurve.PublicKey) -> None:
+        self._key = key
+        self._bytes: bytes | None = None
+        self._node_id: bytes | None = None
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PublicKey:
+        """
+        Read C{X || Y} (64 bytes).
+
+        @raise InvalidPublicKey: wrong length, or not on the curve.
+        """
+        if len(data) != 64:
+            raise InvalidPublicKey(f"a public key has 64 bytes, not {len(data)}")
+        return cls._parse(b"\x04" + data)
+
+    @classmethod
+    def from_compressed(cls, data: bytes) -> PublicKey:
+        """
+        Read the 33-byte form.
+
+        @raise InvalidPublicKey: wrong length or first byte, or not on the curve.
+        """
+        if len(data) != 33:
+            raise InvalidPublicKey(f"a compressed public key has 33 bytes, not {len(data)}")
+        return cls._parse(data)
+
+    @classmethod
+    def _parse(cls, data: bytes) -> PublicKey:
+        try:
+            return cls(coincurve.PublicKey(data))
+        except ValueError:
+            raise InvalidPublicKey("not a point of secp256k1") from None
+
+    @classmethod
+    def recover(cls, signature: bytes, digest: bytes) -> PublicKey:
+        """
+        The key whose owner signed C{digest}.
+
+        @param signature: C{r || s || v}, 65 bytes, v in 0..3.
+        @param digest: 32 bytes.
+        @raise InvalidSignature: no key fits.
+        """
+        try:
+            return cls(coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None))
+        except Exception as error:  # the library raises three kinds, ValueError and a bare Exception among them
+            raise InvalidSignature(str(error)) from None
+
+    def to_bytes(self) -> bytes:
+        """C{X || Y}, 64 bytes."""
+        if self._bytes is None:
+            self._bytes = self._key.format(compressed=False)[1:]
+        return self._bytes
+
+    def to_compressed(self) -> bytes:
+        """The 33-byte form."""
+        return self._key.format(compressed=True)
+
+    @property
+    def node_id(self) -> bytes:
+        """Keccak-256 of the 64 bytes: the node's name in every table (32 bytes)."""
+        if self._node_id is None:
+            self._node_id = keccak256(self.to_bytes())
+        return self._node_id
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_bytes() == other.to_bytes() if isinstance(other, PublicKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
+    def __repr__(self) -> str:
+        return f"<PublicKey {self.to_bytes().hex()[:16]}…>"
+
+
+class PrivateKey:
+    """A secret, and the public key that goes with it."""
+
+    __slots__ = ("_key", "public_key", "secret")
+
+    def __init__(self, secret: bytes) -> None:
+        """
+        @param secret: 32 bytes, as a big-endian number in 1..n-1.
+        @raise ValueError: outside of that range.
+        """
+        if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < ORDER:
+            raise ValueError("a private key is 32 bytes, more than zero and below the order of secp256k1")
+        self._key = coincurve.PrivateKey(secret)
+        self.secret = secret
+        self.public_key = PublicKey(self._key.public_key)
+
+    @classmethod
+    def generate(cls, random_bytes: RandomBytes) -> PrivateKey:
+        """A new key from the given source of randomness."""
+        while True:
+            try:
+                return cls(random_bytes(32))
+            except ValueError:  # one draw in 2**127 is out of range
+                continue
+
+    def sign(self, digest: bytes) -> bytes:
+        """Sign a 32-byte digest; C{r || s || v}, 65 bytes, v in 0..3."""
+        return self._key.sign_recoverable(digest, hasher=None)
+
+    def ecdh(self, other: PublicKey) -> bytes:
+        """
+        The X coordinate of the shared point, always 32 bytes.
+
+        The library's constant-time multiplication is called with a copying "hash", since its own default hashes the
+        point, and its point multiplication, which would be shorter to write, takes a time that depends on the secret.
+        """
+        shared = ffi.new("unsigned char[32]")
+        lib.secp256k1_ecdh(
+            GLOBAL_CONTEXT.ctx, shared, other._key.public_key, self.secret, _copy_x, ffi.NULL
+        )
+        return bytes(ffi.buffer(shared, 32))
+
+    def __repr__(self) -> str:
+        return f"<PrivateKey of {self.public_key!r}>"

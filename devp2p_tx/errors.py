@@ -1,0 +1,165 @@
+"""
+What can go wrong, and whose fault it is.
+
+The class of an error tells who misbehaved: L{LocalProtocolError} is a mistake of the code that calls us,
+L{RemoteProtocolError} one of the stranger at the other end. What a stranger is told before the connection closes is
+written on the class, as its C{reason}; C{None} means that it is told nothing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class DisconnectReason(IntEnum):
+    """
+    The reasons that a Disconnect message carries (devp2p C{rlpx.md}, "Disconnect (0x01)").
+
+    Values that the specification does not name are legal on the wire; L{DisconnectReason.of} keeps those that fit a
+    byte as plain C{int}.
+    """
+
+    REQUESTED = 0x00
+    NETWORK_ERROR = 0x01
+    BREACH_OF_PROTOCOL = 0x02
+    USELESS_PEER = 0x03
+    TOO_MANY_PEERS = 0x04
+    ALREADY_CONNECTED = 0x05
+    INCOMPATIBLE_VERSION = 0x06
+    INVALID_IDENTITY = 0x07
+    CLIENT_QUITTING = 0x08
+    UNEXPECTED_IDENTITY = 0x09
+    SELF = 0x0A
+    READ_TIMEOUT = 0x0B
+    SUBPROTOCOL_ERROR = 0x10
+    INVALID = 0xFF
+
+    @classmethod
+    def of(cls, code: int) -> int:
+        """The named reason for C{code} if there is one, else C{code} itself."""
+        return _BY_CODE.get(code, code)
+
+
+_BY_CODE = {int(reason): reason for reason in DisconnectReason}
+
+_TEXT = {
+    DisconnectReason.REQUESTED: "disconnect requested",
+    DisconnectReason.NETWORK_ERROR: "network error",
+    DisconnectReason.BREACH_OF_PROTOCOL: "breach of protocol",
+    DisconnectReason.USELESS_PEER: "useless peer",
+    DisconnectReason.TOO_MANY_PEERS: "too many peers",
+    DisconnectReason.ALREADY_CONNECTED: "already connected",
+    DisconnectReason.INCOMPATIBLE_VERSION: "incompatible p2p protocol version",
+    DisconnectReason.INVALID_IDENTITY: "invalid node identity",
+    DisconnectReason.CLIENT_QUITTING: "client quitting",
+    DisconnectReason.UNEXPECTED_IDENTITY: "unexpected identity",
+    DisconnectReason.SELF: "connected to self",
+    DisconnectReason.READ_TIMEOUT: "read timeout",
+    DisconnectReason.SUBPROTOCOL_ERROR: "subprotocol error",
+    DisconnectReason.INVALID: "invalid disconnect reason",
+}
+
+
+def reason_text(reason: int) -> str:
+    """The sentence for a disconnect reason, known or not."""
+    return _TEXT.get(reason) or f"unknown disconnect reason {reason}"  # type: ignore[call-overload]
+
+
+class DevP2PError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class LocalProtocolError(DevP2PError):
+    """Our own side asked for something that the protocol does not allow; nothing was sent."""
+
+
+class RemoteProtocolError(DevP2PError):
+    """
+    The peer broke the protocol; the connection ends.
+
+    @cvar reason: what the peer is told in a Disconnect message, or C{None} for a silent close.
+    """
+
+    reason: DisconnectReason | None = None
+
+
+class InvalidRLP(RemoteProtocolError):
+    """Bytes that are no canonical RLP, or of another shape than the message demands."""
+
+
+class InvalidSnappy(RemoteProtocolError):
+    """A payload that is no snappy block, or that declares more than the limit."""
+
+
+class InvalidPublicKey(RemoteProtocolError):
+    """Bytes that are no point of secp256k1."""
+
+
+class InvalidSignature(RemoteProtocolError):
+    """A signature from which no key can be recovered."""
+
+
+class DecryptionError(RemoteProtocolError):
+    """An ECIES message that was altered, truncated, or made for another key."""
+
+
+class HandshakeError(RemoteProtocolError):
+    """The RLPx handshake (auth, ack) failed."""
+
+
+class FrameError(RemoteProtocolError):
+    """A frame with a wrong MAC, or over a limit; the stream cannot be trusted any further."""
+
+
+class HelloError(RemoteProtocolError):
+    """The first message was no valid Hello."""
+
+
+class InvalidIdentity(HelloError):
+    """A Hello whose node id is zero or of the wrong length."""
+
+
+class MessageError(RemoteProtocolError):
+    """A message that no agreed capability can take."""
+
+
+class Timeout(RemoteProtocolError):
+    """The peer was silent for longer than a deadline allows."""
+
+
+class InvalidNode(DevP2PError):
+    """A node URL or record, given by our user, that cannot be read."""
+
+
+class InvalidAddress(DevP2PError):
+    """A network list or address, given by our user, that cannot be read."""
+
+
+class PeerRejected(DevP2PError):
+    """
+    A checkpoint said no.
+
+    @ivar reason: the reason that the peer is told.
+    """
+
+    def __init__(self, reason: DisconnectReason) -> None:
+        super().__init__(reason_text(reason))
+        self.reason = reason
+
+
+class PeerDisconnected(DevP2PError):
+    """
+    A connection ended by a Disconnect message.
+
+    @ivar reason: the reason that was sent or received, as the wire has it.
+    @ivar remote: whether the peer sent it.
+    """
+
+    def __init__(self, reason: int, remote: bool) -> None:
+        super().__init__(reason_text(reason))
+        self.reason = reason
+        self.remote = remote
+
+
+class ServerStopped(DevP2PError):
+    """The server is not running, or stopped while the caller waited."""
