@@ -6,6 +6,7 @@ runs as it does on a reactor; L{ScriptedPeer} is a peer that misbehaves as you t
 """
 
 from devp2p_tx.testing.capabilities import EchoCapability, EchoProtocol
+from devp2p_tx.testing.fakes import ScriptedPeer, Stage, snappyBomb
 from devp2p_tx.testing.network import MemoryHost, MemoryNetwork
 from devp2p_tx.testing.peers import Pair, connectedPair
 
@@ -15,5 +16,8 @@ __all__ = [
     "MemoryHost",
     "MemoryNetwork",
     "Pair",
+    "ScriptedPeer",
+    "Stage",
     "connectedPair",
+    "snappyBomb",
 ]

@@ -15,6 +15,8 @@ from twisted.logger import Logger
 
 #: Calls that may run without any time going by; past them something goes round for ever.
 MAX_BUSY = 1_000_000
+#: So that ten steps of 0.1 are as long as one of 1 (seconds).
+_ROUNDING = 1e-9
 
 _log = Logger()
 
@@ -70,7 +72,7 @@ class VirtualClock(Clock):
         @raise RuntimeError: L{MAX_BUSY} calls ran without any time going by.
         """
         end, busy, heap = self.rightNow + amount, 0, self._heap
-        while heap and heap[0][0] <= end:
+        while heap and heap[0][0] <= end + _ROUNDING:
             time, _, call = heappop(heap)
             if not call.active():
                 continue
@@ -83,7 +85,7 @@ class VirtualClock(Clock):
             if busy > MAX_BUSY:
                 raise RuntimeError(f"{busy} calls without any time going by; the next is {call}")
             self._run(call)
-        self.rightNow = end
+        self.rightNow = max(end, self.rightNow)
 
     @staticmethod
     def _run(call: _Call) -> None:
