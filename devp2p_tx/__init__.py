@@ -44,7 +44,23 @@ _HOMES = {
     "parse_node": "devp2p_tx.core.enr.url",
 }
 
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "Capability",
+    "CapabilityProtocol",
+    "CoroutineCapability",
+    "DisconnectReason",
+    "Netlist",
+    "Node",
+    "Peer",
+    "PrivateKey",
+    "PublicKey",
+    "RLPxFactory",
+    "Server",
+    "ServerConfig",
+    "__version__",
+    "load_or_create_key",
+    "parse_node",
+]
 
 
 def __getattr__(name: str) -> Any:

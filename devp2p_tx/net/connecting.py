@@ -42,7 +42,7 @@ class _OneProtocol(Factory):
     def __init__(self, build: Callable[[IAddress], Protocol | None]) -> None:
         self._build = build
 
-    def buildProtocol(self, addr: IAddress) -> Protocol | None:
+    def buildProtocol(self, addr: Any) -> Protocol | None:
         return self._build(addr)
 
 

@@ -6,7 +6,7 @@ They look only at what they are given, and are made twice, since between the han
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from devp2p_tx.core.p2p.capabilities import Match
@@ -25,6 +25,7 @@ class PeerSet:
     @ivar maxPeers: how many there may be.
     @ivar maxInbound: how many of them may have dialled us.
     @ivar selfId: our own node id.
+    @ivar arriving: the node ids of those who dialled us and are between the two checkpoints.
     """
 
     peers: Mapping[bytes, Peer]
@@ -32,6 +33,7 @@ class PeerSet:
     maxPeers: int
     maxInbound: int
     selfId: bytes
+    arriving: Container[bytes] = ()
 
 
 def checkPostHandshake(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
@@ -58,4 +60,16 @@ def checkAddPeer(
     """
     if offered and not matches:
         return DisconnectReason.USELESS_PEER
-    return checkPostHandshake(conn, peerSet)
+    reason = checkPostHandshake(conn, peerSet)
+    return _checkCrossing(conn, peerSet) if reason is None else reason
+
+
+def _checkCrossing(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
+    """
+    Two nodes that dial each other at once would each keep its own connection and refuse the other's, and do so again at
+    every attempt. So the one with the greater id gives way: the connection that the other dialled is about to be a peer.
+    """
+    nodeId = conn.node.node_id
+    if not conn.isInbound and nodeId in peerSet.arriving and nodeId < peerSet.selfId:
+        return DisconnectReason.ALREADY_CONNECTED
+    return None

@@ -20,7 +20,7 @@ DEFAULT_DIAL_RATIO = 3
 
 
 def clientName(identity: str = "") -> str:
-    """What our Hello calls us, such as C{devp2p-tx/v0.1.0/linux-x86_64/python3.11}, with an identity in second place."""
+    """What our Hello calls us, as C{devp2p-tx/v0.1.0/linux-x86_64/python3.11}, with an identity in second place."""
     system = f"{platform.system().lower()}-{platform.machine().lower()}"
     python = f"{platform.python_implementation().lower()}{'.'.join(platform.python_version_tuple()[:2])}"
     parts = ["devp2p-tx", identity, f"v{__version__}", system, python.replace("cpython", "python")]

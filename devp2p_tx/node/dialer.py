@@ -5,7 +5,6 @@ The doing half of the dialer: connects to whom L{devp2p_tx.core.dialplan} says, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList

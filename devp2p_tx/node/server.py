@@ -126,7 +126,7 @@ class Server(service.Service):
         self._accepting = InboundFactory(
             self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
         )
-        self.setName("devp2p")
+        self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
 
@@ -157,6 +157,10 @@ class Server(service.Service):
         for node in self.config.staticNodes:
             self._dialer.plan.add_static(node)
         self._dialer.start()
+        self._post(self._announce)
+
+    def _announce(self) -> None:
+        """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
         _log.info("node {enode}", enode=format_node(self.self()))
 
     async def _listen(self, listen: int | str) -> None:
@@ -249,15 +253,23 @@ class Server(service.Service):
             conn.cont.callback(None)
 
     def _peerSet(self) -> PeerSet:
-        return PeerSet(self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId)
+        return PeerSet(
+            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId,
+            self._dialer.plan.pending_inbound,
+        )
 
     def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
         self._inbound += peer.inbound
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
-        _log.info("peer {peer} {name} ({flags}): now {count}", peer=peer, name=peer.name, flags=str(peer.flags),
-                  count=len(self._peers))
+        _log.info(
+            "peer {peer} {name} ({flags}): now {count}",
+            peer=peer,
+            name=peer.name,
+            flags=str(peer.flags),
+            count=len(self._peers),
+        )
         self._tell(PeerEventType.ADD, peer)
         peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
         conn.transport.start(matches, peer, partial(self._observe, peer) if self.config.messageEvents else None)
@@ -313,8 +325,13 @@ class Server(service.Service):
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
         direction = "inbound" if conn.isInbound else "dialed"
         self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=_reasonLabel(error))
-        _log.debug("{direction} connection with {address} failed at {stage}: {error!r}", direction=direction,
-                   address=addressText(conn.transport.remoteAddress), stage=stage, error=error)
+        _log.debug(
+            "{direction} connection with {address} failed at {stage}: {error!r}",
+            direction=direction,
+            address=addressText(conn.transport.remoteAddress),
+            stage=stage,
+            error=error,
+        )
         if isinstance(error, PeerRejected):
             conn.transport.disconnect(error.reason)
         elif isinstance(error, (ServerStopped, CancelledError)):
@@ -323,9 +340,7 @@ class Server(service.Service):
             conn.transport.abort()
 
     def _build(self, remote: PublicKey | None) -> RLPxProtocol:
-        transport = RLPxProtocol(
-            self.config.key, self._reactor, self._randomBytes, remote, self._seconds, self.metrics
-        )
+        transport = RLPxProtocol(self.config.key, self._reactor, self._randomBytes, remote, self._seconds, self.metrics)
         self._transports.add(transport)
         transport.whenEnded().addCallback(lambda _: self._transports.discard(transport))
         return transport
@@ -420,7 +435,7 @@ class Server(service.Service):
     def _listensAt(self) -> tuple[IPAddress, int]:
         """An address that is no answer to "where", such as 0.0.0.0, is given as that of this host to itself."""
         for listening in self._ports:
-            host = listening.getHost()
+            host: Any = listening.getHost()
             if (ip := addressIP(host)) is not None:
                 return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port
         return _LOOPBACK[4], 0
@@ -446,8 +461,13 @@ class Server(service.Service):
 
     def _tell(self, kind: PeerEventType, peer: Peer, **fields: Any) -> None:
         self._feed.send(
-            PeerEvent(kind, peer.id, localAddress=addressText(peer.localAddress),
-                      remoteAddress=addressText(peer.remoteAddress), **fields)
+            PeerEvent(
+                kind,
+                peer.id,
+                localAddress=addressText(peer.localAddress),
+                remoteAddress=addressText(peer.remoteAddress),
+                **fields,
+            )
         )
 
     def _observe(self, peer: Peer, sent: bool, capability: ICapability, code: int, size: int) -> None:
@@ -455,7 +475,7 @@ class Server(service.Service):
         self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
 
 
-_LOOPBACK = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
 def _orUnknown(info: object) -> object:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkstemp
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.errors import DevP2PError
@@ -30,9 +31,7 @@ def parse_key(text: str) -> PrivateKey:
         secret = bytes.fromhex(text.strip().removeprefix("0x"))
         return PrivateKey(secret)
     except ValueError:
-        raise KeyFileError(
-            "a node key is 64 hex digits, not zero and below the order of secp256k1"
-        ) from None
+        raise KeyFileError("a node key is 64 hex digits, not zero and below the order of secp256k1") from None
 
 
 def load_key(path: Path) -> PrivateKey:
@@ -63,22 +62,27 @@ def load_or_create_key(path: Path, random_bytes: Callable[[int], bytes] = os.ura
 
     @raise KeyFileError: as L{load_key}; or the file cannot be made.
     """
-    if path.exists():
+    if os.path.exists(path):
         return load_key(path)
     key = PrivateKey.generate(random_bytes)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(key.secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(unfinished, path)
-        finally:
-            unfinished.unlink()
+        _create(path, key.secret.hex() + "\n")
     except FileExistsError:
         return load_key(path)
     except OSError as error:
         raise KeyFileError(f"cannot make the node key {path}: {error.strerror}") from None
     return key
+
+
+def _create(path: Path, text: str) -> None:
+    """Make a file with mode 0600, whole or not at all."""
+    descriptor, unfinished = mkstemp(dir=path.parent, prefix=".nodekey.")
+    try:
+        with open(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)
+    finally:
+        os.unlink(unfinished)

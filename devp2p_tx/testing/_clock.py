@@ -1,5 +1,5 @@
 """
-Virtual time: a L{Clock} on which every call finds the time for which it was asked.
+Virtual time: a C{Clock} on which every call finds the time for which it was asked.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Call(DelayedCall):
 
 class VirtualClock(Clock):
     """
-    A L{Clock} whose L{advance} goes from one call to the next, where Twisted's own jumps to the end first; and, as a
+    A C{Clock} whose L{advance} goes from one call to the next, where Twisted's own jumps to the end first; and, as a
     reactor does, logs what a call raises and goes on.
     """
 

@@ -1,8 +1,8 @@
 """
 TCP in memory: what L{devp2p_tx.testing.MemoryNetwork} connects with.
 
-A connection is Twisted's own C{FileDescriptor}, so that buffers, producers and closing are what they are on a socket; the
-socket's place is taken by a L{_Pipe} for each direction, which holds what a kernel would hold.
+A connection is Twisted's own C{FileDescriptor}, so that buffers, producers and closing are what they are on a socket.
+The socket's place is taken by a L{_Pipe} for each direction, which holds what a kernel would hold.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 #: What one direction of a connection holds of bytes that were written and not yet read (bytes); a common default.
 WINDOW = 64 * 1024
 
+#: What a socket is bound to that takes calls to any address of its host.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 (nothing of this leaves the process)
+ANY_IPV6 = "::"
+WILD = ("", ANY_IPV4, ANY_IPV6)
+
 _log = Logger()
 _FIN, _RST = b"FIN", b"RST"  # compared by identity
 
@@ -52,13 +57,14 @@ class _Pipe:
 
     @ivar arrived: what can be read.
     @ivar ended: the writer has shut its side, and nothing follows what C{arrived}.
-    @ivar reader: C{None} once that has closed.
+    @ivar writer: C{None} once it has closed.
+    @ivar reader: C{None} once it has closed.
     """
 
     def __init__(self, network: MemoryNetwork, writer: Connection, reader: Connection) -> None:
         self.arrived = bytearray()
         self.ended = False
-        self.writer = writer
+        self.writer: Connection | None = writer
         self.reader: Connection | None = reader
         self._path = (writer.reactor, reader.reactor)
         self._network = network
@@ -93,7 +99,7 @@ class _Pipe:
         if data is not _FIN:
             self._inTransit -= len(data)
         if reader is None:
-            if data is not _FIN:
+            if data is not _FIN and self.writer is not None:
                 self.writer.refuse()
         else:
             if data is _FIN:
@@ -112,7 +118,8 @@ class _Pipe:
         """Read."""
         data = bytes(self.arrived[:most])
         del self.arrived[:most]
-        self.writer.touch()
+        if self.writer is not None:
+            self.writer.touch()
         return data
 
 
@@ -226,7 +233,7 @@ class Connection(FileDescriptor):
 
     def _closeWriteConnection(self) -> None:
         self._out.put(_FIN)
-        halves = IHalfCloseableProtocol(self.protocol, None)
+        halves: Any = IHalfCloseableProtocol(self.protocol, None)
         if halves is not None:
             try:
                 halves.writeConnectionLost()
@@ -237,7 +244,7 @@ class Connection(FileDescriptor):
 
     def readConnectionLost(self, reason: Failure) -> None:
         """See C{IHalfCloseableDescriptor}."""
-        halves = IHalfCloseableProtocol(self.protocol, None)
+        halves: Any = IHalfCloseableProtocol(self.protocol, None)
         if halves is None:
             self.connectionLost(reason)
             return
@@ -260,14 +267,16 @@ class Connection(FileDescriptor):
 
     def _close(self, orderly: bool) -> None:
         """Close the socket: unread bytes, or an abort, make it a reset."""
-        self._in.reader = None
+        incoming, outgoing = self._in, self._out
+        del self._in, self._out  # nothing of this end is kept by the other
+        incoming.reader = outgoing.writer = None
         if self.broken:
             return
-        if not orderly or self._in.arrived:
-            self._out.put(_RST)
+        if not orderly or incoming.arrived:
+            outgoing.put(_RST)
         elif not self._writeDisconnected:
-            self._out.put(_FIN)
-        self._in.arrived.clear()
+            outgoing.put(_FIN)
+        incoming.arrived.clear()
 
     def reset(self) -> None:
         """The peer reset the connection: what was not read is lost."""
@@ -372,8 +381,10 @@ class ClientConnection(Connection):
         """See C{FileDescriptor}."""
         if self.protocol is not None:
             self.reactor.connectedPorts.discard((self._local.host, self._local.port))
+            connector = self._connector
+            del self._connector
             super().connectionLost(reason)
-            self._connector.connectionLost(reason)
+            connector.connectionLost(reason)
 
 
 def start(connection: Connection, protocol: IProtocol | None) -> None:
@@ -444,7 +455,7 @@ class ListeningPort:
 
     def getHost(self) -> Any:
         """See C{IListeningPort}."""
-        return makeAddress("TCP", self.interface or "0.0.0.0", self.port)
+        return makeAddress("TCP", self.interface or ANY_IPV4, self.port)
 
     def accept(self, connection: Connection) -> None:
         """Someone calls."""
@@ -461,5 +472,3 @@ class ListeningPort:
 def mapped(interface: str, address: str) -> str:
     """What a socket bound to C{interface} shows of C{address}."""
     return f"::ffff:{address}" if ":" in interface and ":" not in address else address
-
-

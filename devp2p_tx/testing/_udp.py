@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from devp2p_tx.testing._tcp import makeAddress, mapped
+from devp2p_tx.testing._tcp import ANY_IPV4, makeAddress, mapped
 
 if TYPE_CHECKING:
     from devp2p_tx.testing.network import MemoryHost
@@ -120,7 +120,7 @@ class DatagramPort:
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """See C{IUDPTransport}."""
-        return makeAddress("UDP", self.interface or "0.0.0.0", self.port)
+        return makeAddress("UDP", self.interface or ANY_IPV4, self.port)
 
     def setBroadcastAllowed(self, enabled: bool) -> None:
         """See C{IUDPTransport}; it changes nothing."""

@@ -15,15 +15,16 @@ It works over any Twisted transport, so real sockets can be tested with it too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import IntEnum
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IReactorTime
-from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
@@ -76,7 +77,7 @@ class ScriptedPeer(Protocol):
         @param key: its static key; by default made with C{randomBytes}.
         @param randomBytes: by default always the same.
         """
-        self._random = randomBytes or Random(1).randbytes
+        self._random = randomBytes or Random(1).randbytes  # noqa: S311 (it should be predictable)
         self.key = key or PrivateKey.generate(self._random)
         self.data = b""
         self.messages: list[tuple[int, bytes]] = []
@@ -87,6 +88,7 @@ class ScriptedPeer(Protocol):
         self._handshake: Any = Recipient(self.key, self._random)
         if remote is not None:
             self._handshake = Initiator(self.key, remote, self._random)
+        self._gathered: list[bytes] | None = None
         self._loops: list[LoopingCall] = []
         self._helloSent = self._helloReceived = False
 
@@ -127,7 +129,31 @@ class ScriptedPeer(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""
-        self.transport.write(data)
+        if self._gathered is None:
+            self.transport.write(data)
+        else:
+            self._gathered.append(data)
+
+    @contextmanager
+    def inOneWrite(self) -> Iterator[None]:
+        """Send all that is sent within in one piece, to arrive in one read."""
+        self._gathered = gathered = []
+        try:
+            yield
+        finally:
+            self._gathered = None
+        self.write(b"".join(gathered))
+
+    def goOn(self, does: Stage) -> None:
+        """Behave further than it was told at first: answer what was read meanwhile."""
+        self._does = does
+        if self.handshaken:
+            if does >= Stage.HELLO and not self._helloSent:
+                self.sendHello()
+        elif isinstance(self._handshake, Initiator) and not self.data:
+            self.write(self.auth())
+        else:
+            self._shake()
 
     def writeSlowly(self, data: bytes, clock: IReactorTime, interval: float, size: int = 1) -> Deferred[Any]:
         """
@@ -256,7 +282,7 @@ class ScriptedPeer(Protocol):
                 self._helloReceived = True
                 self._reader.snappy = True
 
-    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See C{IProtocol}."""
         self.reason = reason
         for loop in self._loops:

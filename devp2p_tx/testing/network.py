@@ -42,7 +42,7 @@ from twisted.internet.protocol import AbstractDatagramProtocol, ClientFactory
 from zope.interface import implementer
 
 from devp2p_tx.testing._clock import VirtualClock
-from devp2p_tx.testing._tcp import Connection, Connector, ListeningPort, makeAddress
+from devp2p_tx.testing._tcp import ANY_IPV6, WILD, Connection, Connector, ListeningPort, makeAddress
 from devp2p_tx.testing._udp import DatagramPort
 
 #: The first port that is given to those who ask for none (RFC 6335).
@@ -71,7 +71,7 @@ class MemoryNetwork:
         @param loss: from 0 to 1.
         """
         self.clock = VirtualClock()
-        self.random = Random(seed)
+        self.random = Random(seed)  # noqa: S311 (it should be predictable)
         self.latency = latency
         self.loss = loss
         self.names: dict[str, list[str]] = {}
@@ -85,8 +85,8 @@ class MemoryNetwork:
 
     def host(self, *addresses: str) -> MemoryHost:
         """
-        The host with these IPv4 or IPv6 addresses, made at the first call. It is L{IReactorTime}, L{IReactorTCP} and
-        L{IReactorUDP}; connections to addresses that no host has are never answered.
+        The host with these IPv4 or IPv6 addresses, made at the first call. It is C{IReactorTime}, C{IReactorTCP} and
+        C{IReactorUDP}; connections to addresses that no host has are never answered.
 
         @raise ValueError: no address, or one that belongs to another host.
         """
@@ -98,10 +98,10 @@ class MemoryNetwork:
             host = MemoryHost(self, plain)
             self.hosts.update(dict.fromkeys(plain, host))
             return host
-        host, *others = known  # type: ignore[assignment]
-        if host is None or others:
+        only = known.pop()
+        if only is None or known:
             raise ValueError(f"of {addresses}, some belong to another host")
-        return host
+        return only
 
     def advance(self, seconds: float) -> None:
         """
@@ -127,8 +127,7 @@ class MemoryNetwork:
         """End L{silence}: what TCP held back is delivered."""
         self._silent.discard(host)
         for connection in list(self.connections):
-            if host is connection.reactor:
-                connection.release()
+            connection.release()
 
     def disconnect(self, one: MemoryHost, other: MemoryHost) -> None:
         """Reset every connection between two hosts; they may connect again."""
@@ -236,9 +235,7 @@ class MemoryHost:
 
     # IReactorTCP.
 
-    def listenTCP(
-        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
-    ) -> ListeningPort:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> ListeningPort:
         """See C{IReactorTCP}."""
         listening = ListeningPort(self, port, factory, interface)
         listening.startListening()
@@ -309,7 +306,7 @@ class MemoryHost:
         @raise CannotListenError: it is taken, or the address is not ours.
         """
         address = self.network.normalize(interface)
-        if interface not in ("", "0.0.0.0", "::") and address not in self.loopbacks:
+        if interface not in WILD and address not in self.loopbacks:
             raise CannotListenError(interface, port, OSError(errno.EADDRNOTAVAIL, strerror(errno.EADDRNOTAVAIL)))
         if not 0 <= port <= _LAST:
             raise CannotListenError(interface, port, OverflowError("port must be 0-65535."))
@@ -340,13 +337,13 @@ class MemoryHost:
         for each in self._ports.get((kind, port), ()):
             if each.interface and self.network.normalize(each.interface) == address:
                 return each
-            if each.interface == "::" or (each.interface in ("", "0.0.0.0") and ":" not in address):
+            if each.interface == ANY_IPV6 or (each.interface in WILD and ":" not in address):
                 best = each
         return best
 
     def sourceFor(self, address: str, interface: str = "") -> str | None:
         """The address of ours from which C{address} is reached, or C{None}."""
-        if interface not in ("", "0.0.0.0", "::"):
+        if interface not in WILD:
             return self.network.normalize(interface)
         if address in self.loopbacks:
             return address
@@ -373,13 +370,12 @@ class MemoryHost:
 
 def _overlap(one: str, other: str) -> bool:
     """Whether two sockets, bound to these on one port, are in each other's way."""
-    wild = ("", "0.0.0.0", "::")
-    if one in wild and other in wild:
+    if one in WILD and other in WILD:
         return True
-    if one in wild or other in wild:
-        family = ":" in (other if one in wild else one)
-        wide = one if one in wild else other
-        return wide == "::" or not family
+    if one in WILD or other in WILD:
+        family = ":" in (other if one in WILD else one)
+        wide = one if one in WILD else other
+        return wide == ANY_IPV6 or not family
     return one == other
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IAddress
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
@@ -107,6 +106,8 @@ def connectedPair(
     @param network: where; by default a new one, without latency.
     @raise ValueError: they share nothing, or a capability failed at once.
     """
+    from twisted.internet.endpoints import TCP4ClientEndpoint  # takes over LISTEN_FDS, so not before it is wanted
+
     network = network or MemoryNetwork()
     capabilityB = capabilityA if capabilityB is None else capabilityB
     keyA, keyB = (PrivateKey.generate(network.random.randbytes) for _ in range(2))
@@ -114,7 +115,7 @@ def connectedPair(
     draw = network.random.randbytes
     caller = _Keeping(keyA, _several(capabilityA), "peer A", keyB.public_key, hostA, draw)
     called = _Keeping(keyB, _several(capabilityB), "peer B", None, hostB, draw)
-    listening: Any = _result(TCP4ServerEndpoint(hostB, PORT).listen(called))
+    listening = hostB.listenTCP(PORT, called)
     TCP4ClientEndpoint(hostA, ADDRESS_B, PORT).connect(caller)
     network.advance(8 * network.latency)
     listening.stopListening()
@@ -127,11 +128,3 @@ def connectedPair(
 
 def _several(capabilities: ICapability | Sequence[ICapability]) -> list[ICapability]:
     return list(capabilities) if isinstance(capabilities, Sequence) else [capabilities]
-
-
-def _result(deferred: Any) -> Any:
-    results: list[Any] = []
-    deferred.addCallback(results.append)
-    return results[0]
-
-

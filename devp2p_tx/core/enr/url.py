@@ -15,8 +15,9 @@ from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidAddress, InvalidNode, InvalidPublicKey
 
-_KEY_ALONE = re.compile(r"(?:enode://)?([0-9a-fA-F]{128})")
-_HOSTNAME = re.compile(r"(?=.{1,253}\.?$)(?:[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?\.?)+")
+_KEY_ALONE = re.compile(r"(?:enode://)?([0-9a-fA-F]+)")
+_LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 
 
 def parse_node(text: str) -> Node:
@@ -30,20 +31,23 @@ def parse_node(text: str) -> Node:
         return Node(_key(alone[1]))
     try:
         url = urlsplit(text)
-        host, port = url.hostname, url.port
+        port = url.port
     except ValueError as error:
         raise InvalidNode(f"{text}: invalid port or host ({error})") from None
     if url.scheme != "enode":
         raise InvalidNode(f'{text}: invalid URL scheme, want "enode"')
-    if not url.username or "@" not in url.netloc:
+    digits, _, location = url.netloc.rpartition("@")
+    if not digits:
         raise InvalidNode(f"{text}: does not contain node ID")
-    if not host or url.path not in ("", "/") or url.fragment:
+    if url.hostname is None or url.path not in ("", "/") or url.fragment:
         raise InvalidNode(f"{text}: want enode://<key>@<host>:<port>")
     if port is None:
         raise InvalidNode(f"{text}: invalid port (it is missing)")
-    key = _key(url.username)
+    key = _key(digits)
     udp = _discovery_port(url, text, port)
-    ip = _address(host, bracketed="[" in url.netloc, text=text)
+    host = location.rpartition(":")[0]  # as it is written, where url.hostname is in lower case
+    bare = host.removeprefix("[").removesuffix("]")
+    ip = _address(bare, bracketed=bare != host, text=text)
     return Node(key, ip, port, udp, None if ip is not None else host)
 
 
@@ -60,7 +64,7 @@ def _discovery_port(url: SplitResult, text: str, tcp: int) -> int:
     value = parse_qs(url.query).get("discport", [""])[0]
     if not value:
         return tcp
-    if not (value.isascii() and value.isdigit()) or int(value) > 0xFFFF:
+    if not (value.isascii() and value.isdigit()) or len(value) > 5 or int(value) > 0xFFFF:
         raise InvalidNode(f"{text}: invalid discport in query")
     return int(value)
 
