@@ -47,7 +47,6 @@ class DialPlan:
     """
     @ivar max_dialed: how many peers may be dialled ones.
     @ivar max_active: how many dials may be under way.
-    @ivar pending_inbound: the node ids of those who dialled us and are between the two checkpoints.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class DialPlan:
         self._static: dict[bytes, _Static] = {}
         self._dialing: set[bytes] = set()
         self._peers: dict[bytes, bool] = {}
-        self.pending_inbound: set[bytes] = set()
+        self._pending_inbound: set[bytes] = set()
         self._history: dict[bytes, float] = {}
 
     # What the user wants.
@@ -97,11 +96,11 @@ class DialPlan:
 
     def inbound_pending(self, node_id: bytes) -> None:
         """A node that dialled us is between the two checkpoints: dialling it would make two connections."""
-        self.pending_inbound.add(node_id)
+        self._pending_inbound.add(node_id)
 
     def inbound_settled(self, node_id: bytes) -> None:
         """It has become a peer, or not."""
-        self.pending_inbound.discard(node_id)
+        self._pending_inbound.discard(node_id)
 
     def dial_started(self, node_id: bytes, now: float) -> None:
         """A dial begins that L{next_dials} did not ask for."""
@@ -146,7 +145,7 @@ class DialPlan:
             return Refusal.DIALING
         if node_id in self._peers:
             return Refusal.CONNECTED
-        if node_id in self.pending_inbound:
+        if node_id in self._pending_inbound:
             return Refusal.PENDING_INBOUND
         if self._netrestrict is not None and node.ip is not None and node.ip not in self._netrestrict:
             return Refusal.RESTRICTED

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024
 LOW_WATER = HIGH_WATER // 4
+#: What a queued message costs beside its payload: a tuple, a bytes object, a place in a queue, roughly (bytes).
+MESSAGE_COST = 128
 
 #: Is told of every message: whether it was sent (or received), of which capability, its code there, its size (bytes).
 MessageObserver = Callable[[bool, ICapability, int, int], object]
@@ -37,7 +39,7 @@ class Channel:
     @ivar capability: what is spoken here.
     @ivar offset: the code on the wire of its message 0.
     @ivar protocol: who speaks it.
-    @ivar queued: bytes of payload that wait because the peer does not read.
+    @ivar queued: what waits because the peer does not read: payloads, and L{MESSAGE_COST} for each (bytes).
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Channel:
         self._producer: Any = None
         self._streaming = True
         self._paused = False
+        self._connected = False
         self._waiting: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -88,8 +91,9 @@ class Channel:
 
     def _enqueue(self, code: int, payload: bytes) -> None:
         self._queue.append((code, payload))
-        self.queued += len(payload)
-        self._connection.queueGrew(len(payload))
+        size = len(payload) + MESSAGE_COST
+        self.queued += size
+        self._connection.queueGrew(size)
         if self.queued > HIGH_WATER and not self._paused:
             self._paused = True
             if self._producer is not None and self._streaming:
@@ -100,7 +104,7 @@ class Channel:
         if not self._queue:
             return False
         code, payload = self._queue.popleft()
-        self.queued -= len(payload)
+        self.queued -= len(payload) + MESSAGE_COST
         self._send(code, payload)
         return True
 
@@ -112,26 +116,31 @@ class Channel:
                 self._producer.resumeProducing()
             waiting, self._waiting = self._waiting, []
             for each in waiting:
-                each.callback(None)
-        if self._producer is not None and not self._streaming and not self._queue:
-            self._producer.resumeProducing()
+                if not each.called:  # one may cancel another
+                    each.callback(None)
 
     @property
     def pulls(self) -> bool:
         """Whether a pull producer wants to be asked for more."""
         return self._producer is not None and not self._streaming
 
+    def pull(self) -> None:
+        """Ask it, unless what it gave still waits."""
+        if not self._queue:
+            self._producer.resumeProducing()
+
     def whenWritable(self) -> Deferred[None]:
-        """Fires when the queue has room, at once if it has it now; fails as C{connectionLost} does."""
+        """Fires when the queue has room, at once if it has it now; fails with the reason when the peer is gone."""
         waiting: Deferred[None] = Deferred(self._waiting_remove)
-        if self._paused:
+        if self._paused or self._connection.closed:  # whoever writes in a loop would never stop
             self._waiting.append(waiting)
         else:
             waiting.callback(None)
         return waiting
 
     def _waiting_remove(self, cancelled: Deferred[None]) -> None:
-        self._waiting.remove(cancelled)
+        if cancelled in self._waiting:
+            self._waiting.remove(cancelled)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See C{IConsumer}."""
@@ -183,6 +192,11 @@ class Channel:
 
     # The connection.
 
+    def connect(self) -> None:
+        """Give the protocol its transport; only then it will be told of the end."""
+        self._connected = True
+        self.protocol.makeConnection(self)
+
     def loseConnection(self, reason: int = DisconnectReason.REQUESTED) -> None:
         """See L{ICapabilityTransport}."""
         self._connection.disconnect(reason)
@@ -205,8 +219,12 @@ class Channel:
         self.queued = 0
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.errback(reason)
+            if not each.called:
+                each.errback(reason)
         producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
-        self.protocol.connectionLost(reason)
+        try:
+            if producer is not None:
+                producer.stopProducing()
+        finally:
+            if self._connected:
+                self.protocol.connectionLost(reason)

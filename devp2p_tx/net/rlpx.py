@@ -29,7 +29,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import BASE_LENGTH, Cap, Hello
-from devp2p_tx.core.rlpx.connection import RLPxConnection
+from devp2p_tx.core.rlpx.connection import RLPxConnection, State
 from devp2p_tx.core.rlpx.events import (
     ConnectionBroken,
     DisconnectReceived,
@@ -42,6 +42,7 @@ from devp2p_tx.core.rlpx.frames import Message
 from devp2p_tx.errors import (
     CapabilityFailed,
     DisconnectReason,
+    LocalProtocolError,
     MessageError,
     PeerDisconnected,
     PeerRejected,
@@ -120,6 +121,7 @@ class RLPxProtocol(Protocol):
         self._socket: Socket | None = None
         self._pending = 0
         self._flushDue = False
+        self._offered = False
         self._unwritten = memoryview(b"")
         self._queued = 0
         self._turn = 0
@@ -158,7 +160,8 @@ class RLPxProtocol(Protocol):
         @return: the peer's Hello, whose identity is the one that the handshake proved.
         @raise PeerRejected: it is another ("unexpected identity").
         """
-        self.sendHello(hello)
+        if self._core.state is not State.CLOSED:  # by what came with the end of the handshake, of which we hear next
+            self.sendHello(hello)
         theirs = await self.whenHello()
         assert self.remoteKey is not None
         if theirs.node_key != self.remoteKey.to_bytes():
@@ -191,7 +194,7 @@ class RLPxProtocol(Protocol):
             for code in range(capability.length):
                 self._routes.append((received, code, traffic.received[code], channel))
         for channel in self.channels:
-            self._call(channel, channel.protocol.makeConnection, channel)
+            self._call(channel, channel.connect)
         self.resumeReading(self)
 
     def disconnect(self, reason: int) -> None:
@@ -241,7 +244,7 @@ class RLPxProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
         """See C{IProtocol}."""
-        self.closed = True
+        self.closed, self.connected = True, 0
         for alarm in (self._alarm, self._writeAlarm, self._closeAlarm):
             if alarm is not None and alarm.active():
                 alarm.cancel()
@@ -347,12 +350,18 @@ class RLPxProtocol(Protocol):
 
     def sendNow(self, code: int, payload: bytes) -> int:
         """Send a message by its code on the wire, with the rest of this turn; the size of its frame (bytes)."""
-        size = self._core.send(code, payload)
+        try:
+            size = self._core.send(code, payload)
+        except LocalProtocolError:
+            if self._core.state is State.CLOSED:
+                return 0  # the peer has left, as we learn when we have heard what it said before
+            raise
         self._pending += size
         if not self.congested:
             if self._pending > BURST:
-                self._write(self._core.data_to_send())
-            elif not self._flushDue:
+                self._write(self._core.data_to_send(), offer=not self._offered)
+                self._offered = True
+            if not self._flushDue:
                 self._flushSoon()
         return size
 
@@ -372,22 +381,24 @@ class RLPxProtocol(Protocol):
             self._clock.callLater(0, self._flush)
 
     def _flush(self) -> None:
-        self._flushDue = False
-        if self.congested:
+        self._flushDue = self._offered = False
+        if self.congested or not self.connected:
             return
         data = self._core.data_to_send()
         if data:
             self._write(data)
         if not self.congested and not self.closed:
-            for channel in self.channels:
-                if channel.pulls:
-                    self._call(channel, channel.drained)
-                    self._flushSoon()
+            self._pull()  # what is sent now makes the next flush due, which asks for more
 
-    def _write(self, data: bytes) -> None:
-        """Write with nothing queued before: what the socket does not take at once makes us congested."""
+    def _write(self, data: bytes, offer: bool = True) -> None:
+        """
+        Write with nothing queued before: what the socket does not take at once makes us congested.
+
+        @param offer: whether to ask the socket. One burst in a turn is enough: a peer that reads as fast as we write
+            would have a producer go on for ever, and nobody else would get a turn.
+        """
         self._pending = 0
-        taken = self._offer(data)
+        taken = self._offer(data) if offer else 0
         if taken < len(data):
             self._unwritten = memoryview(data)[taken:]
             self.congested = True
@@ -419,6 +430,7 @@ class RLPxProtocol(Protocol):
             return
         for channel in self.channels:
             self._call(channel, channel.drained)
+        self._pull()
 
     def stopProducing(self) -> None:
         """See C{IPullProducer}: the transport is gone."""
@@ -426,8 +438,12 @@ class RLPxProtocol(Protocol):
 
     def _nextBurst(self) -> bytes:
         if not self._unwritten:
-            while self._pending < BURST and not self.closed and self._sendTurn():
-                pass
+            pulls = any(channel.pulls for channel in self.channels)
+            while self._pending < BURST and not self.closed:
+                if pulls:
+                    self._pull()
+                if not self._sendTurn():
+                    break
             self._pending = 0
             self._unwritten = memoryview(self._core.data_to_send())
             for channel in self.channels:
@@ -435,6 +451,12 @@ class RLPxProtocol(Protocol):
                     self._call(channel, channel.drained)
         data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
         return data
+
+    def _pull(self) -> None:
+        """Ask the pull producers for more."""
+        for channel in self.channels:
+            if channel.pulls:
+                self._call(channel, channel.pull)
 
     def _sendTurn(self) -> bool:
         """Let the next channel that has something queued send a message; whether there was one."""
@@ -492,8 +514,7 @@ class RLPxProtocol(Protocol):
             self._closeTransport()
 
     def _closeTransport(self) -> None:
-        if self._stallers:
-            self.transport.resumeProducing()
+        self.transport.resumeProducing()  # or we would not learn that the peer closes
         if ITCPTransport.providedBy(self.transport):
             self.transport.loseWriteConnection()
         else:

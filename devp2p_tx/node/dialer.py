@@ -79,7 +79,7 @@ class Dialer:
             return
         now = self._seconds()
         for node in self.plan.next_dials(now):
-            self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED))
+            self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED), lambda result: None)
         self._rearm(now)
 
     def _rearm(self, now: float) -> None:
@@ -101,17 +101,19 @@ class Dialer:
         @return: fires when it is a peer; fails with why it is not.
         """
         self.plan.dial_started(node.node_id, self._seconds())
-        return self._hold(self._dial(node, ConnectionFlags.DYNAMIC_DIALED), quiet=False)
+        asked: Deferred[Any] = Deferred(lambda asked: running.cancel())
+        running = self._hold(self._dial(node, ConnectionFlags.DYNAMIC_DIALED), asked.callback)
+        return asked
 
-    def _hold(self, dial: Any, quiet: bool = True) -> Deferred[Any]:
-        """Keep a dial that is under way, so that it can be cancelled; quietly, since its failure was told already."""
+    def _hold(self, dial: Any, tell: Callable[[Any], None]) -> Deferred[Any]:
+        """Keep a dial that is under way, so that it can be cancelled, and tell how it ended."""
         running = Deferred.fromCoroutine(dial)
         self._dials.add(running)
 
-        def ended(result: Any) -> Any:
+        def ended(result: Any) -> None:
             self._dials.discard(running)
             self.evaluate()
-            return None if quiet else result
+            tell(result)
 
         return running.addBoth(ended)
 

@@ -110,6 +110,7 @@ class Server(service.Service):
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._inbound = 0
+        self._pending: set[Conn] = set()
         self._trusted = {node.node_id for node in config.trustedNodes}
         self._feed: Feed[PeerEvent] = Feed()
         self._ports: list[IListeningPort] = []
@@ -187,6 +188,7 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
+        self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
         closing.append(self._dialer.stop())
@@ -218,7 +220,10 @@ class Server(service.Service):
         self._turn = None
         inbox, self._inbox = self._inbox, deque()
         for operation in inbox:
-            operation()
+            try:
+                operation()
+            except Exception:  # such as for what is no node; those behind it wait for their answers all the same
+                _log.failure("{operation}", operation=operation)
 
     def checkpoint(self, conn: Conn, stage: Stage) -> Deferred[None]:
         """
@@ -236,12 +241,13 @@ class Server(service.Service):
         if not self.isRunning:
             conn.cont.errback(ServerStopped("server stopped"))
             return
+        conn.isTrusted = conn.node.node_id in self._trusted
         if stage is Stage.POST_HANDSHAKE:
-            if conn.node.node_id in self._trusted:
-                conn.flags |= ConnectionFlags.TRUSTED
             reason = checkPostHandshake(conn, self._peerSet())
-            if reason is None and conn.isInbound:
-                self._dialer.plan.inbound_pending(conn.node.node_id)
+            if reason is None:
+                self._pending.add(conn)
+                if conn.isInbound:
+                    self._dialer.plan.inbound_pending(conn.node.node_id)
         else:
             matches = match(self.config.capabilities, conn.hello.caps)
             reason = checkAddPeer(conn, self._peerSet(), self.config.capabilities, matches)
@@ -254,8 +260,7 @@ class Server(service.Service):
 
     def _peerSet(self) -> PeerSet:
         return PeerSet(
-            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId,
-            self._dialer.plan.pending_inbound,
+            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId, self._pending
         )
 
     def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
@@ -318,6 +323,7 @@ class Server(service.Service):
             self._setUpFailed(conn, stage, error)
             raise
         finally:
+            self._pending.discard(conn)
             if conn.isInbound and transport.remoteKey is not None:
                 self._dialer.plan.inbound_settled(transport.remoteKey.node_id)
                 self._dialer.evaluate()

@@ -201,7 +201,7 @@ class BarePeer:
     def _build(self, remote: PublicKey | None, nodeKey: bytes) -> RLPxProtocol:
         from twisted.internet import reactor
 
-        transport = RLPxProtocol(self.key, reactor, urandom, remote)  # type: ignore[arg-type]
+        transport = RLPxProtocol(self.key, reactor, urandom, remote)
         hello = Hello(NAME, (Cap("echo", 1),), nodeKey)
         transport.whenHandshaken().addCallbacks(lambda _: transport.sendHello(hello), lambda _: None)
         return transport

@@ -31,10 +31,10 @@ RECONNECTS = 200
 #: How many requests are made at a time on each capability, each way.
 MANY = 150
 
-#: What both sides offer where it matters which message codes a capability gets: abc/3 and echo/2 are shared, from codes
-#: 16 and 21 on, and what is not shared takes none.
+#: What both sides offer where it matters which message codes a capability gets: they speak abc/3 and echo/2, from codes
+#: 16 and 21 on, and what only one has, or has a better version too, takes none.
 OUR_CAPS = "abc/3/5,bcd/1/9,echo/1/2,echo/2/3"
-THEIR_CAPS = "aaa/1/4,abc/2/7,abc/3/5,echo/2/3,echo/3/2,zzz/1/2"
+THEIR_CAPS = "aaa/1/4,abc/2/7,abc/3/5,echo/1/2,echo/2/3,echo/3/2,zzz/1/2"
 
 
 def _without_lengths(caps: str) -> list[str]:
@@ -75,7 +75,7 @@ class PeerTestCase(TestCase):
     async def assertTold(self, transport: RLPxProtocol, reason: DisconnectReason) -> None:
         """The peer at the other end of C{transport} ends the connection with that reason."""
         error = await transport.whenEnded()
-        self.assertIsInstance(error, PeerDisconnected)
+        assert isinstance(error, PeerDisconnected), repr(error)
         self.assertEqual((error.reason, error.remote), (reason, True))
 
     async def theyDial(self, theirs: ForeignPeer, ours: OurPeer) -> None:
@@ -248,7 +248,7 @@ class ForeignTests(PeerTestCase):
         theirs, ours = await self.theirs(caps="zzz/1/2"), await self.ours()
         theirs.dial(ours.enode)
         await ours.expect("ended", reason=DisconnectReason.USELESS_PEER)
-        error = await self.assertFailure(ours.dial(theirs.enode), PeerRejected, PeerDisconnected)
+        error: Any = await self.assertFailure(ours.dial(theirs.enode), PeerRejected, PeerDisconnected)
         self.assertEqual(error.reason, DisconnectReason.USELESS_PEER)
         self.assertEqual(ours.server.peerCount, 0)
 

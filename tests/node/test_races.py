@@ -116,7 +116,7 @@ class DisconnectRaceTests(ServerTestCase):
         self.moment(2)
         self.assertEqual([self.events[number][-1].error for number in (1, 2)], ["client quitting"] * 2)
 
-    def _connected(self):  # type: ignore[no-untyped-def]
+    def _connected(self):
         connecting = self.one.connect(node(2))
         self.moment()
         return connecting

@@ -144,12 +144,12 @@ async def idleServe() -> None:
     config = ServerConfig(key=key, maxPeers=1000, noDial=True, listen="tcp:0:interface=127.0.0.1:backlog=1000",
                           capabilities=[Capability("bench", 1, LENGTH, Bench)])
     server = Server(config)
-    await server.start()
+    await server.startService()
     say(id=key.public_key.to_bytes().hex(), port=server.nodeInfo()["ports"]["listener"])
     done: Deferred[None] = Deferred()
     stdio.StandardIO(Commands(done))
     await done
-    await server.stop()
+    await server.stopService()
 
 
 class Client:
