@@ -144,6 +144,15 @@ class InfoTests(ServerTestCase):
             },
         )
 
+    def test_dialed_once(self) -> None:
+        """One that was dialled for once is neither inbound nor static."""
+        self.start(2)
+        server = self.start(1)
+        server.connect(node(2))
+        self.moment()
+        network = server.peersInfo()[0]["network"]
+        self.assertFalse(network["inbound"] or network["static"])
+
     def test_one_protocol_a_name(self) -> None:
         """Of several versions that of which both know the highest is spoken."""
         versions = [Informed("info", 1), Informed("info", 3), Informed("info", 2)]
