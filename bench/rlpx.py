@@ -183,7 +183,13 @@ def run(names: list[str], rows: list[Row], repeat: int, idle: bool) -> dict[str,
 
 def printTable(table: dict[str, dict[str, float]], names: list[str]) -> None:
     others = [name for name in names if name != "python"]
-    print("\n| | " + " | ".join(NAMES[name] for name in names) + " | " + " | ".join(f"to {NAMES[n]}" for n in others) + " |")
+    print(
+        "\n| | "
+        + " | ".join(NAMES[name] for name in names)
+        + " | "
+        + " | ".join(f"to {NAMES[n]}" for n in others)
+        + " |"
+    )
     print("|---|" + "---:|" * (len(names) + len(others)))
     for title, figures in table.items():
         cells = [f"{figures[name]:,.0f}" if figures[name] >= 100 else f"{figures[name]:,.1f}" for name in names]

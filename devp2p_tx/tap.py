@@ -76,8 +76,12 @@ class Options(usage.Options):
     ]
 
     optParameters = [
-        ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
-         " tcp:30303:interface=127.0.0.1, or 'none'."],
+        [
+            "listen",
+            "l",
+            "30303",
+            "Where to listen: a port, a Twisted endpoint such as tcp:30303:interface=127.0.0.1, or 'none'.",
+        ],
         ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
         ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
         ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
@@ -221,9 +225,7 @@ def findCapabilities(text: str) -> list[ICapability]:
     if ":" in text:
         return [_importCapability(text)]
     name, _, version = text.partition("/")
-    found = [
-        each for each in getPlugins(ICapability) if each.name == name and version in ("", str(each.version))
-    ]
+    found = [each for each in getPlugins(ICapability) if each.name == name and version in ("", str(each.version))]
     if not found:
         raise usage.UsageError(
             f"no capability {text!r} among Twisted's plugins: name one of them, or give package.module:factory"

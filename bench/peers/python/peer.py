@@ -141,8 +141,13 @@ async def idleServe() -> None:
     from devp2p_tx import Server, ServerConfig
 
     key = newKey()
-    config = ServerConfig(key=key, maxPeers=1000, noDial=True, listen="tcp:0:interface=127.0.0.1:backlog=1000",
-                          capabilities=[Capability("bench", 1, LENGTH, Bench)])
+    config = ServerConfig(
+        key=key,
+        maxPeers=1000,
+        noDial=True,
+        listen="tcp:0:interface=127.0.0.1:backlog=1000",
+        capabilities=[Capability("bench", 1, LENGTH, Bench)],
+    )
     server = Server(config)
     await server.startService()
     say(id=key.public_key.to_bytes().hex(), port=server.nodeInfo()["ports"]["listener"])
