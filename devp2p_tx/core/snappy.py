@@ -6,7 +6,7 @@ Snappy in its block form, with the declared length checked before anything is al
 
 from __future__ import annotations
 
-from cramjam import DecompressionError
+from cramjam import Buffer, DecompressionError
 from cramjam import snappy as _snappy
 
 from devp2p_tx.errors import InvalidSnappy
@@ -21,7 +21,12 @@ def compress(data: bytes) -> bytes:
     return bytes(_compress(data))
 
 
-def decompress(block: bytes, limit: int) -> bytes:
+def compress_buffer(data: bytes) -> Buffer:
+    """As L{compress}, in the library's own buffer: it has a length and can be joined with bytes, and saves a copy."""
+    return _compress(data)
+
+
+def decompress(block: bytes | memoryview, limit: int) -> bytes:
     """
     Expand a block of which at most C{limit} plain bytes are wanted.
 
