@@ -5,6 +5,7 @@ What one capability has of a connection: its range of message codes, its queue, 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -14,6 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.metrics import Traffic
 from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.rlpx.frames import MAX_SIZE
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024
 LOW_WATER = HIGH_WATER // 4
+#: What a queued message takes beside its payload, about: its objects, and its place in the queue (bytes).
+MESSAGE_COST = 128
 
 
 @implementer(ICapabilityTransport, IConsumer)
@@ -33,7 +37,8 @@ class Channel:
     @ivar capability: what is spoken here.
     @ivar offset: the code on the wire of its message 0.
     @ivar protocol: who speaks it.
-    @ivar queued: bytes of payload that wait because the peer does not read.
+    @ivar queued: bytes that wait because the peer does not read: payloads, and L{MESSAGE_COST} for each message.
+    @ivar pulls: whether a pull producer wants to be asked for more.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class Channel:
         self._producer: Any = None
         self._streaming = True
         self._paused = False
+        self.pulls = False
         self._waiting: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -62,35 +68,39 @@ class Channel:
         if not 0 <= code < self._length:
             raise LocalProtocolError(f"{self!r} has no message {code}")
         connection = self._connection
+        if connection.closed:
+            return
         if connection.congested:
-            if not connection.closed:
-                self._enqueue(code, payload)
-        elif not connection.closed:
-            self._send(code, payload)
-
-    def _send(self, code: int, payload: bytes) -> None:
-        size = self._connection.sendNow(self.offset + code, payload)
+            self._enqueue(code, payload)
+            return
+        size = connection.sendNow(self.offset + code, payload)
         count = self._sent[code]
         count[0] += 1
         count[1] += size
 
     def _enqueue(self, code: int, payload: bytes) -> None:
-        self._queue.append((code, payload))
-        self.queued += len(payload)
-        self._connection.queueGrew(len(payload))
-        if self.queued > HIGH_WATER and not self._paused:
-            self._paused = True
-            if self._producer is not None and self._streaming:
-                self._producer.pauseProducing()
-
-    def sendQueued(self) -> bool:
-        """Send the oldest message that waits; whether there was one."""
+        if len(payload) > MAX_SIZE:
+            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
         if not self._queue:
-            return False
+            self._connection.queueStarted(self)
+        self._queue.append((code, payload))
+        self.queued += len(payload) + MESSAGE_COST
+        if self.queued > HIGH_WATER:
+            self._connection.queueGrew()
+            if not self._paused:
+                self._paused = True
+                if self._producer is not None and self._streaming:
+                    self._producer.pauseProducing()
+
+    def sendQueued(self, send: Callable[[int, bytes], int]) -> int:
+        """Send the oldest of the messages that wait; the size of its frame (bytes)."""
         code, payload = self._queue.popleft()
-        self.queued -= len(payload)
-        self._send(code, payload)
-        return True
+        self.queued -= len(payload) + MESSAGE_COST
+        size = send(self.offset + code, payload)
+        count = self._sent[code]
+        count[0] += 1
+        count[1] += size
+        return size
 
     def drained(self) -> None:
         """Room was made in the queue."""
@@ -101,13 +111,8 @@ class Channel:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)
-        if self._producer is not None and not self._streaming and not self._queue:
+        if self.pulls and not self._queue:
             self._producer.resumeProducing()
-
-    @property
-    def pulls(self) -> bool:
-        """Whether a pull producer wants to be asked for more."""
-        return self._producer is not None and not self._streaming
 
     def whenWritable(self) -> Deferred[None]:
         """Fires when the queue has room, at once if it has it now; fails as C{connectionLost} does."""
@@ -129,6 +134,7 @@ class Channel:
             producer.stopProducing()
             return
         self._producer, self._streaming = producer, streaming
+        self.pulls = not streaming
         if not streaming:
             self._connection.wantMore()
         elif self._paused:
@@ -137,6 +143,7 @@ class Channel:
     def unregisterProducer(self) -> None:
         """See C{IConsumer}."""
         self._producer = None
+        self.pulls = False
 
     def write(self, data: bytes) -> None:
         """Not for messages, which have codes."""
@@ -181,7 +188,7 @@ class Channel:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(reason)
-        producer, self._producer = self._producer, None
+        producer, self._producer, self.pulls = self._producer, None, False
         if producer is not None:
             producer.stopProducing()
         self.protocol.connectionLost(reason)

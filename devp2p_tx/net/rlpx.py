@@ -13,7 +13,9 @@ message that it completed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from os import urandom
 from socket import socket as Socket
 
@@ -38,7 +40,7 @@ from devp2p_tx.core.rlpx.events import (
     HelloReceived,
     MessagesReceived,
 )
-from devp2p_tx.core.rlpx.frames import Message
+from devp2p_tx.core.rlpx.frames import Bytes, Message
 from devp2p_tx.errors import (
     CapabilityFailed,
     DisconnectReason,
@@ -58,6 +60,8 @@ WRITE_TIMEOUT = 20.0
 DISCONNECT_TIMEOUT = 1.0
 #: What is collected in a turn, or taken from the channels in one go, before it is written (bytes).
 BURST = 128 * 1024
+#: How many bursts the socket is offered before other connections get their turn.
+BURSTS_PER_TURN = 8
 #: What may wait for one peer in all its channels; past it the peer is dropped (bytes). Room for two of the largest
 #: messages: a producer that heeds its pauses stays far below.
 MAX_QUEUED = 32 * 1024 * 1024
@@ -121,8 +125,7 @@ class RLPxProtocol(Protocol):
         self._pending = 0
         self._flushDue = False
         self._unwritten = memoryview(b"")
-        self._queued = 0
-        self._turn = 0
+        self._waiting: deque[Channel] = deque()
         # time
         self._alarm: IDelayedCall | None = None
         self._writeAlarm: IDelayedCall | None = None
@@ -196,8 +199,7 @@ class RLPxProtocol(Protocol):
         """
         if self.closed:
             return
-        while self._sendTurn():
-            pass
+        self._sendQueued(inf)
         self._core.disconnect(reason)
         self._close(PeerDisconnected(reason, remote=False))
 
@@ -248,6 +250,7 @@ class RLPxProtocol(Protocol):
             except Exception:
                 _log.failure("connectionLost of {channel}", channel=channel)
         self._routes.clear()
+        self._waiting.clear()
         self._inbox.clear()
         self._handshaken.fire(reason)
         self._hello.fire(reason)
@@ -344,18 +347,21 @@ class RLPxProtocol(Protocol):
         """Send a message by its code on the wire, with the rest of this turn; the size of its frame (bytes)."""
         size = self._core.send(code, payload)
         self._pending += size
-        if not self.congested:
-            if self._pending > BURST:
-                self._write(self._core.data_to_send())
-            elif not self._flushDue:
-                self._flushSoon()
+        if self._pending > BURST:
+            self._write(self._core.data_to_send())
+        elif not self._flushDue:
+            self._flushSoon()
         return size
 
-    def queueGrew(self, size: int) -> None:
-        """A channel queued C{size} bytes more."""
-        self._queued += size
-        if self._queued > MAX_QUEUED and not self.closed:
-            self._close(SendBufferFull(f"{self._queued} bytes wait for a peer that does not read"), kindly=False)
+    def queueStarted(self, channel: Channel) -> None:
+        """A channel that had nothing queued queues a message: it takes its turns from now on."""
+        self._waiting.append(channel)
+
+    def queueGrew(self) -> None:
+        """A channel has much queued, and queued more."""
+        queued = sum(channel.queued for channel in self.channels)
+        if queued > MAX_QUEUED and not self.closed:
+            self._close(SendBufferFull(f"{queued} bytes wait for a peer that does not read"), kindly=False)
 
     def wantMore(self) -> None:
         """A channel has got a pull producer."""
@@ -370,14 +376,12 @@ class RLPxProtocol(Protocol):
         self._flushDue = False
         if self.congested:
             return
-        data = self._core.data_to_send()
-        if data:
+        if data := self._core.data_to_send():
             self._write(data)
-        if not self.congested and not self.closed:
-            for channel in self.channels:
-                if channel.pulls:
-                    self._call(channel, channel.drained)
-                    self._flushSoon()
+        for channel in self.channels:
+            if channel.pulls and not self.congested:
+                self._call(channel, channel.drained)
+                self._flushSoon()
 
     def _write(self, data: bytes) -> None:
         """Write with nothing queued before: what the socket does not take at once makes us congested."""
@@ -389,7 +393,7 @@ class RLPxProtocol(Protocol):
             self._armWriteAlarm()
             self.transport.registerProducer(self, False)
 
-    def _offer(self, data: bytes) -> int:
+    def _offer(self, data: Bytes) -> int:
         """Give bytes to the socket itself, which spares a turn of the reactor; how many it took."""
         if self._socket is None or not self.transport.connected:
             return 0
@@ -400,10 +404,28 @@ class RLPxProtocol(Protocol):
 
     def resumeProducing(self) -> None:
         """The transport has written everything: give it the next burst. (We are its C{IPullProducer} while congested.)"""
-        if data := self._nextBurst():
+        for _ in range(BURSTS_PER_TURN):
+            if not self._unwritten and not self._nextBurst():
+                self._drained()
+                return
+            burst = self._unwritten[:BURST]
+            taken = self._offer(burst)
+            self._unwritten = self._unwritten[taken:]
+            if taken < len(burst):
+                break
+        if self._unwritten or self._nextBurst():
             self._armWriteAlarm()
+            data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
             self.transport.write(data)
-            return
+        else:
+            self._drained()
+
+    def stopProducing(self) -> None:
+        """See C{IPullProducer}: the transport is gone."""
+        self._unwritten = memoryview(b"")
+
+    def _drained(self) -> None:
+        """The socket has taken everything."""
         self.congested = False
         if self._writeAlarm is not None:
             self._writeAlarm.cancel()
@@ -415,32 +437,27 @@ class RLPxProtocol(Protocol):
         for channel in self.channels:
             self._call(channel, channel.drained)
 
-    def stopProducing(self) -> None:
-        """See C{IPullProducer}: the transport is gone."""
-        self._unwritten = memoryview(b"")
+    def _nextBurst(self) -> bool:
+        """Collect what is written next; whether there was anything."""
+        if not self.closed:
+            self._sendQueued(BURST)
+        self._unwritten = memoryview(self._core.data_to_send())
+        for channel in self.channels:
+            self._call(channel, channel.drained)
+        return len(self._unwritten) > 0
 
-    def _nextBurst(self) -> bytes:
-        if not self._unwritten:
-            while self._pending < BURST and not self.closed and self._sendTurn():
-                pass
-            self._pending = 0
-            self._unwritten = memoryview(self._core.data_to_send())
-            for channel in self.channels:
-                if not self.closed:
-                    self._call(channel, channel.drained)
-        data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
-        return data
-
-    def _sendTurn(self) -> bool:
-        """Let the next channel that has something queued send a message; whether there was one."""
-        for _ in self.channels:
-            self._turn = (self._turn + 1) % len(self.channels)
-            channel = self.channels[self._turn]
-            before = channel.queued
-            if channel.sendQueued():
-                self._queued -= before - channel.queued
-                return True
-        return False
+    def _sendQueued(self, room: float) -> None:
+        """Let the channels that have something queued take turns, a message each, until C{room} bytes are full."""
+        waiting, send = self._waiting, self._core.send
+        while waiting and room > 0:
+            channel = waiting.popleft()
+            try:
+                room -= channel.sendQueued(send)
+            except Exception:
+                self.fail(channel, Failure())
+                return
+            if channel.queued:
+                waiting.append(channel)
 
     def _armWriteAlarm(self) -> None:
         if self._writeAlarm is None:

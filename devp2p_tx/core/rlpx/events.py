@@ -27,7 +27,7 @@ class HelloReceived:
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen like the others, which are rare: that would cost a microsecond
 class MessagesReceived:
     """A run of capability messages, in order, their codes as on the wire (16 and above)."""
 

@@ -14,8 +14,6 @@ a step, the digest that ends a frame is kept as the one that begins the next, an
 
 from __future__ import annotations
 
-from typing import Union
-
 from devp2p_tx.core.crypto.ciphers import block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlp import decode_prefix, decode_uint, encode, encode_uint
@@ -40,7 +38,7 @@ OVERHEAD = _HEAD + _BLOCK
 Message = tuple[int, bytes, int]
 
 #: What can be hashed, joined and sent.
-Bytes = Union[bytes, memoryview]
+Bytes = bytes | memoryview
 
 #: A part of so many bytes is looked at through a memoryview, a smaller one is copied, which takes half the time.
 _COPY_LIMIT = 4096
@@ -151,6 +149,15 @@ class FrameReader:
                 raise
             self._failure = error
         return messages
+
+    def check(self) -> None:
+        """
+        Learn at once what the next L{read} would fail with: whether something bad stood after the last messages.
+
+        @raise RemoteProtocolError: as L{read}.
+        """
+        if self._failure is not None:
+            raise self._failure
 
     def _read(self, data: bytes, messages: list[Message], most: int) -> None:
         update, digest, mask, decrypt = self._update, self._digest, self._mask, self._decrypt
