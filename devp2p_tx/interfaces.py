@@ -61,7 +61,7 @@ class ICapabilityProtocol(Interface):
         """
 
 
-class ICapabilityTransport(IConsumer):
+class ICapabilityTransport(IConsumer, Interface):  # the latter for pydoctor, which does not look into Twisted
     """
     What a capability's protocol sends through, and with which it takes part in flow control.
 

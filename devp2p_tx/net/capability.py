@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from devp2p_tx.core.p2p.messages import BASE_LENGTH
-from devp2p_tx.errors import DevP2PError, DisconnectReason, PeerDisconnected
+from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 from devp2p_tx.net.channels import Channel
 

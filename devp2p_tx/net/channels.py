@@ -28,6 +28,9 @@ LOW_WATER = HIGH_WATER // 4
 #: What a queued message takes beside its payload, about: its objects, and its place in the queue (bytes).
 MESSAGE_COST = 128
 
+#: Is told of every message: whether it was sent (or received), of which capability, its code there, its size (bytes).
+MessageObserver = Callable[[bool, ICapability, int, int], object]
+
 
 @implementer(ICapabilityTransport, IConsumer)
 class Channel:
@@ -42,7 +45,12 @@ class Channel:
     """
 
     def __init__(
-        self, connection: RLPxProtocol, match: Match[ICapability], protocol: ICapabilityProtocol, traffic: Traffic
+        self,
+        connection: RLPxProtocol,
+        match: Match[ICapability],
+        protocol: ICapabilityProtocol,
+        traffic: Traffic,
+        observe: MessageObserver | None = None,
     ) -> None:
         self.capability = match.capability
         self.offset = match.offset
@@ -51,6 +59,7 @@ class Channel:
         self._connection = connection
         self._length = match.capability.length
         self._sent = traffic.sent
+        self._observe = observe
         self._queue: deque[tuple[int, bytes]] = deque()
         self._producer: Any = None
         self._streaming = True
@@ -77,6 +86,8 @@ class Channel:
         count = self._sent[code]
         count[0] += 1
         count[1] += size
+        if self._observe is not None:
+            self._observe(True, self.capability, code, len(payload))
 
     def _enqueue(self, code: int, payload: bytes) -> None:
         if len(payload) > MAX_SIZE:
@@ -150,6 +161,19 @@ class Channel:
         raise LocalProtocolError("a capability sends messages: use sendMessage")
 
     # Inwards.
+
+    def receiver(self) -> Callable[[int, bytes], object]:
+        """What to call with each message received; an observer costs nothing where there is none."""
+        received: Callable[[int, bytes], object] = self.protocol.messageReceived
+        observe = self._observe
+        if observe is None:
+            return received
+
+        def observed(code: int, payload: bytes) -> None:
+            observe(False, self.capability, code, len(payload))
+            received(code, payload)
+
+        return observed
 
     def pauseProducing(self) -> None:
         """See L{ICapabilityTransport}."""

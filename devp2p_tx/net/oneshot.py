@@ -39,4 +39,4 @@ class OneShot(Generic[T]):
         self._fired, self._result = True, result
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.callback(result)  # type: ignore[arg-type]
+            each.callback(result)

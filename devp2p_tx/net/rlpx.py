@@ -51,7 +51,7 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.channels import Channel
+from devp2p_tx.net.channels import Channel, MessageObserver
 from devp2p_tx.net.oneshot import OneShot
 
 #: A peer that takes nothing of what it is sent for so long is dropped (seconds).
@@ -168,24 +168,29 @@ class RLPxProtocol(Protocol):
             raise PeerRejected(DisconnectReason.UNEXPECTED_IDENTITY)
         return theirs
 
-    def start(self, matches: Sequence[Match[ICapability]], peer: object) -> None:
+    def start(
+        self, matches: Sequence[Match[ICapability]], peer: object, observe: MessageObserver | None = None
+    ) -> None:
         """
         Begin to speak what both sides share, after L{whenHello}; messages that came already are delivered at once.
 
         @param matches: as L{devp2p_tx.core.p2p.capabilities.match} gave them.
         @param peer: what is given to each capability's C{buildProtocol}.
+        @param observe: is told of every message.
         """
+        if self.closed:
+            return
         self._started = True
         for match in matches:
             capability = match.capability
             traffic = self._metrics.traffic(f"{capability.name}/{capability.version}", capability.length)
             try:
-                channel = Channel(self, match, capability.buildProtocol(peer), traffic)
+                channel = Channel(self, match, capability.buildProtocol(peer), traffic, observe)
             except Exception:
                 self.fail(capability, Failure())
                 return
             self.channels.append(channel)
-            received = channel.protocol.messageReceived
+            received = channel.receiver()
             for code in range(capability.length):
                 self._routes.append((received, code, traffic.received[code], channel))
         for channel in self.channels:

@@ -1,5 +1,6 @@
 """
-Which capabilities two nodes share, and which message codes each gets (devp2p C{rlpx.md}, "Message ID-based Multiplexing").
+Which capabilities two nodes share, and which message codes each gets (devp2p C{rlpx.md}, "Message ID-based
+Multiplexing").
 """
 
 from __future__ import annotations
