@@ -81,13 +81,17 @@ class Channel:
             return
         if connection.congested:
             self._enqueue(code, payload)
-            return
-        size = connection.sendNow(self.offset + code, payload)
+        else:
+            self._send(connection.sendNow, code, payload)
+
+    def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
+        size = send(self.offset + code, payload)
         count = self._sent[code]
         count[0] += 1
         count[1] += size
         if self._observe is not None:
             self._observe(True, self.capability, code, len(payload))
+        return size
 
     def _enqueue(self, code: int, payload: bytes) -> None:
         if len(payload) > MAX_SIZE:
@@ -104,14 +108,10 @@ class Channel:
                     self._producer.pauseProducing()
 
     def sendQueued(self, send: Callable[[int, bytes], int]) -> int:
-        """Send the oldest of the messages that wait; the size of its frame (bytes)."""
+        """Give C{send} the oldest of the messages that wait; the size of its frame (bytes)."""
         code, payload = self._queue.popleft()
         self.queued -= len(payload) + MESSAGE_COST
-        size = send(self.offset + code, payload)
-        count = self._sent[code]
-        count[0] += 1
-        count[1] += size
-        return size
+        return self._send(send, code, payload)
 
     def drained(self) -> None:
         """Room was made in the queue."""
