@@ -178,7 +178,7 @@ class FrameReader:
                 if end - position >= padded + _BLOCK:
                     sealed = data[position : position + padded]
                     update(sealed)
-                    plain = decrypt(sealed)
+                    plain: bytes | bytearray = decrypt(sealed)
                     position += padded
                 else:
                     self._body = _Body(size, padded)
@@ -186,7 +186,7 @@ class FrameReader:
                 position += self._grow(body, data[position : position + body.missing])
                 if body.missing or end - position < _BLOCK:
                     break
-                size, plain, self._body = body.size, b"".join(body.parts), None
+                size, plain, self._body = body.size, body.plain, None
             seed = digest()[:_BLOCK]
             update(mask(seed + seed)[_BLOCK:])
             self._seed = seed = digest()[:_BLOCK]
@@ -199,31 +199,30 @@ class FrameReader:
     def _grow(self, body: _Body, sealed: bytes) -> int:
         """Take in a part of a body that comes in several; its size."""
         self._update(sealed)
-        body.parts.append(self._decrypt(sealed))
+        body.plain += self._decrypt(sealed)
         body.missing -= len(sealed)
         return len(sealed)
 
-    def _message(self, plain: bytes, size: int) -> Message:
+    def _message(self, plain: bytes | bytearray, size: int) -> Message:
         """What a body says: its code in one byte as a rule, then the payload, then the padding."""
-        code, start = (plain[0], 1) if size and 0 < plain[0] < 0x80 else _read_code(plain[:size])
+        code, start = (plain[0], 1) if size and 0 < plain[0] < 0x80 else _read_code(bytes(plain[:size]))
+        packed = plain[start:size] if size < _COPY_LIMIT else memoryview(plain)[start:size]
         if not self.snappy or code == DISCONNECT:  # which clients send in either form, at any time
-            payload = plain[start:size]
-        elif size < _COPY_LIMIT:
-            payload = decompress(plain[start:size], MAX_SIZE)
+            payload = bytes(packed)
         else:
-            payload = decompress(memoryview(plain)[start:size], MAX_SIZE)
+            payload = decompress(packed, MAX_SIZE)
         return code, payload, len(plain) + OVERHEAD
 
 
 class _Body:
-    """A body of which not all has arrived: its size, how many padded bytes are missing, and the plain parts."""
+    """A body of which not all has arrived: its size, how many padded bytes are missing, and those that are there, plain."""
 
-    __slots__ = ("missing", "parts", "size")
+    __slots__ = ("missing", "plain", "size")
 
     def __init__(self, size: int, missing: int) -> None:
         self.size = size
         self.missing = missing
-        self.parts: list[bytes] = []
+        self.plain = bytearray()
 
 
 def _read_code(body: bytes) -> tuple[int, int]:
