@@ -66,6 +66,8 @@ BURSTS_PER_TURN = 8
 #: messages: a producer that heeds its pauses stays far below.
 MAX_QUEUED = 32 * 1024 * 1024
 
+_NOTHING = memoryview(b"")
+
 _log = Logger()
 
 #: What handles a message: its receiver, its code there, its counter, its channel.
@@ -124,7 +126,7 @@ class RLPxProtocol(Protocol):
         self._socket: Socket | None = None
         self._pending = 0
         self._flushDue = False
-        self._unwritten = memoryview(b"")
+        self._unwritten = _NOTHING
         self._waiting: deque[Channel] = deque()
         # time
         self._alarm: IDelayedCall | None = None
@@ -413,10 +415,7 @@ class RLPxProtocol(Protocol):
             if not self._unwritten and not self._nextBurst():
                 self._drained()
                 return
-            burst = self._unwritten[:BURST]
-            taken = self._offer(burst)
-            self._unwritten = self._unwritten[taken:]
-            if taken < len(burst):
+            if not self._offerBurst():
                 break
         if self._unwritten or self._nextBurst():
             self._armWriteAlarm()
@@ -425,9 +424,17 @@ class RLPxProtocol(Protocol):
         else:
             self._drained()
 
+    def _offerBurst(self) -> bool:
+        """Give the socket a burst of what is unwritten; whether it took that."""
+        burst = self._unwritten[:BURST]
+        taken = self._offer(burst)
+        # an empty view of a large message would hold its memory while the next one is made
+        self._unwritten = self._unwritten[taken:] if taken < len(self._unwritten) else _NOTHING
+        return taken == len(burst)
+
     def stopProducing(self) -> None:
         """See C{IPullProducer}: the transport is gone."""
-        self._unwritten = memoryview(b"")
+        self._unwritten = _NOTHING
 
     def _drained(self) -> None:
         """The socket has taken everything."""
