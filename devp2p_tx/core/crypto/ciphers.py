@@ -32,7 +32,7 @@ def block_encryptor(key: bytes) -> Stream:
 def block_masker(key: bytes) -> Stream:
     """
     AES of one block, XORed onto the next: for C{a || b}, 16 bytes each, the second half of the result is
-    C{AES(a) ^ b}.
+    C{AES(a) ^ b}. Nothing is kept from one call to the next.
 
     That is how a decryptor in CFB mode treats two blocks of ciphertext. It is one call, where L{block_encryptor} and
     an XOR of two numbers are five (0.18 microseconds instead of 0.31); nothing is encrypted with this mode.

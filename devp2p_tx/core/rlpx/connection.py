@@ -14,6 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from devp2p_tx.core import rlp
+from devp2p_tx.core.crypto.ciphers import block_masker
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.p2p import messages
 from devp2p_tx.core.p2p.messages import Hello, decode_disconnect, encode_disconnect
@@ -125,8 +126,9 @@ class RLPxConnection:
         return True
 
     def _start_frames(self, secrets: Secrets) -> None:
-        self._writer = FrameWriter(secrets)
-        self._reader = FrameReader(secrets)
+        mask = block_masker(secrets.mac)
+        self._writer = FrameWriter(secrets, mask)
+        self._reader = FrameReader(secrets, mask)
         self._reader.limit = _MAX_HELLO_FRAME
 
     def _receive_hello(self, data: bytes, now: float, events: list[Event]) -> bool:

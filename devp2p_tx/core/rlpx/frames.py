@@ -14,7 +14,7 @@ a step, the digest that ends a frame is kept as the one that begins the next, an
 
 from __future__ import annotations
 
-from devp2p_tx.core.crypto.ciphers import block_masker, ctr_stream
+from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.rlpx.handshake import Secrets
@@ -43,6 +43,9 @@ Bytes = bytes | memoryview
 #: From here on no part of a body is copied that need not be; below, copying it takes less time than avoiding it (bytes).
 _COPY_LIMIT = 4096
 
+#: A message code of 64 bits, with the byte that tells its length.
+_MAX_CODE_SIZE = 9
+
 _int = int.from_bytes
 
 
@@ -61,10 +64,13 @@ class FrameWriter:
     @ivar snappy: whether payloads are compressed from now on (EIP-706).
     """
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
+        """
+        @param mask: L{block_masker} of the MAC key, if there is one already: both directions can share it.
+        """
         self.snappy = False
         self._encrypt = ctr_stream(secrets.aes)
-        self._mask = block_masker(secrets.mac)
+        self._mask = mask or block_masker(secrets.mac)
         mac = secrets.egress_mac
         self._update, self._digest = mac.update, mac.digest
         self._seed = mac.digest()[:_BLOCK]
@@ -124,11 +130,14 @@ class FrameReader:
     @ivar limit: the most that a frame's body may declare (bytes).
     """
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
+        """
+        @param mask: as for L{FrameWriter}.
+        """
         self.snappy = False
         self.limit = MAX_SIZE
         self._decrypt = ctr_stream(secrets.aes)
-        self._mask = block_masker(secrets.mac)
+        self._mask = mask or block_masker(secrets.mac)
         mac = secrets.ingress_mac
         self._update, self._digest = mac.update, mac.digest
         self._seed = mac.digest()[:_BLOCK]
@@ -211,7 +220,7 @@ class FrameReader:
 
     def _message(self, plain: bytes | bytearray, size: int) -> Message:
         """What a body says: its code in one byte as a rule, then the payload, then the padding."""
-        code, start = (plain[0], 1) if size and 0 < plain[0] < 0x80 else _read_code(bytes(plain[:size]))
+        code, start = (plain[0], 1) if size and 0 < plain[0] < 0x80 else _read_code(bytes(plain[: min(size, _MAX_CODE_SIZE)]))
         packed = plain[start:size] if size < _COPY_LIMIT else memoryview(plain)[start:size]
         if not self.snappy or code == DISCONNECT:  # which clients send in either form, at any time
             payload = bytes(packed)
@@ -231,7 +240,7 @@ class _Body:
         self.plain = bytearray()
 
 
-def _read_code(body: bytes) -> tuple[int, int]:
-    """A message code that is not the usual single byte, and where the payload begins."""
-    item, end = decode_prefix(body)
+def _read_code(head: bytes) -> tuple[int, int]:
+    """A message code that is not the usual single byte, from the head of a body, and where the payload begins."""
+    item, end = decode_prefix(head)
     return decode_uint(item), end
