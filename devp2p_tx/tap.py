@@ -270,7 +270,7 @@ def logPredicate(levels: Sequence[str]) -> LogLevelFilterPredicate:
 def _logFile(twistd: Any) -> TextIO:
     """Where twistd itself would log to."""
     name = twistd.get("logfile") or ("-" if twistd.get("nodaemon", True) else "twistd.log")
-    return sys.stdout if name == "-" else LogFile.fromFullPath(name)  # type: ignore[no-any-return, no-untyped-call]
+    return sys.stdout if name == "-" else LogFile.fromFullPath(name)
 
 
 def formatJSON(event: dict[str, Any]) -> str:
@@ -313,7 +313,7 @@ class NodeService(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """See C{IService}; twistd gives us the application here, before it begins to log."""
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
         if isinstance(parent, Componentized) and not (self._twistd.get("logger") or self._twistd.get("syslog")):
             file = _logFile(self._twistd)
             isJSON = self._options["log-format"] == "json"
@@ -339,11 +339,11 @@ class NodeService(MultiService):
         _log.critical("{sentence}", sentence=_sentence(failure))
         print(f"twistd devp2p: {_sentence(failure)}", file=sys.__stderr__)  # the other one goes to the log
         atexit.register(_exitWithFailure)
-        reactor.callWhenRunning(reactor.stop)  # type: ignore[attr-defined]
+        reactor.callWhenRunning(reactor.stop)
 
     def stopService(self) -> Any:
         """See C{IService}."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self.server.stopService()
 
 

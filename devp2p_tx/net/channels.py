@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.metrics import Traffic
 from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.rlpx.frames import MAX_SIZE
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 
@@ -40,6 +41,7 @@ class Channel:
     @ivar offset: the code on the wire of its message 0.
     @ivar protocol: who speaks it.
     @ivar queued: what waits because the peer does not read: payloads, and L{MESSAGE_COST} for each (bytes).
+    @ivar pulls: whether a pull producer wants to be asked for more.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Channel:
         self._streaming = True
         self._paused = False
         self._connected = False
+        self.pulls = False
         self._waiting: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -75,38 +78,41 @@ class Channel:
         if not 0 <= code < self._length:
             raise LocalProtocolError(f"{self!r} has no message {code}")
         connection = self._connection
+        if connection.closed:
+            return
         if connection.congested:
-            if not connection.closed:
-                self._enqueue(code, payload)
-        elif not connection.closed:
-            self._send(code, payload)
+            self._enqueue(code, payload)
+        else:
+            self._send(connection.sendNow, code, payload)
 
-    def _send(self, code: int, payload: bytes) -> None:
-        size = self._connection.sendNow(self.offset + code, payload)
+    def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
+        size = send(self.offset + code, payload)
         count = self._sent[code]
         count[0] += 1
         count[1] += size
         if self._observe is not None:
             self._observe(True, self.capability, code, len(payload))
+        return size
 
     def _enqueue(self, code: int, payload: bytes) -> None:
-        self._queue.append((code, payload))
-        size = len(payload) + MESSAGE_COST
-        self.queued += size
-        self._connection.queueGrew(size)
-        if self.queued > HIGH_WATER and not self._paused:
-            self._paused = True
-            if self._producer is not None and self._streaming:
-                self._producer.pauseProducing()
-
-    def sendQueued(self) -> bool:
-        """Send the oldest message that waits; whether there was one."""
+        if len(payload) > MAX_SIZE:
+            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
         if not self._queue:
-            return False
+            self._connection.queueStarted(self)
+        self._queue.append((code, payload))
+        self.queued += len(payload) + MESSAGE_COST
+        if self.queued > HIGH_WATER:
+            self._connection.queueGrew()
+            if not self._paused:
+                self._paused = True
+                if self._producer is not None and self._streaming:
+                    self._producer.pauseProducing()
+
+    def sendQueued(self, send: Callable[[int, bytes], int]) -> int:
+        """Give C{send} the oldest of the messages that wait; the size of its frame (bytes)."""
         code, payload = self._queue.popleft()
         self.queued -= len(payload) + MESSAGE_COST
-        self._send(code, payload)
-        return True
+        return self._send(send, code, payload)
 
     def drained(self) -> None:
         """Room was made in the queue."""
@@ -119,11 +125,6 @@ class Channel:
                 if not each.called:  # one may cancel another
                     each.callback(None)
 
-    @property
-    def pulls(self) -> bool:
-        """Whether a pull producer wants to be asked for more."""
-        return self._producer is not None and not self._streaming
-
     def pull(self) -> None:
         """Ask it, unless what it gave still waits."""
         if not self._queue:
@@ -131,14 +132,14 @@ class Channel:
 
     def whenWritable(self) -> Deferred[None]:
         """Fires when the queue has room, at once if it has it now; fails with the reason when the peer is gone."""
-        waiting: Deferred[None] = Deferred(self._waiting_remove)
+        waiting: Deferred[None] = Deferred(self._forgetWaiting)
         if self._paused or self._connection.closed:  # whoever writes in a loop would never stop
             self._waiting.append(waiting)
         else:
             waiting.callback(None)
         return waiting
 
-    def _waiting_remove(self, cancelled: Deferred[None]) -> None:
+    def _forgetWaiting(self, cancelled: Deferred[None]) -> None:
         if cancelled in self._waiting:
             self._waiting.remove(cancelled)
 
@@ -150,6 +151,7 @@ class Channel:
             producer.stopProducing()
             return
         self._producer, self._streaming = producer, streaming
+        self.pulls = not streaming
         if not streaming:
             self._connection.wantMore()
         elif self._paused:
@@ -158,6 +160,7 @@ class Channel:
     def unregisterProducer(self) -> None:
         """See C{IConsumer}."""
         self._producer = None
+        self.pulls = False
 
     def write(self, data: bytes) -> None:
         """Not for messages, which have codes."""
@@ -221,7 +224,7 @@ class Channel:
         for each in waiting:
             if not each.called:
                 each.errback(reason)
-        producer, self._producer = self._producer, None
+        producer, self._producer, self.pulls = self._producer, None, False
         try:
             if producer is not None:
                 producer.stopProducing()

@@ -81,8 +81,14 @@ def _run(directory: Path, tool: str, *arguments: str) -> None:
     if shutil.which(tool) is None:
         raise AssertionError(f"the interop tests need {tool!r}, which is not on the PATH")
     done = subprocess.run(
-        [tool, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", timeout=BUILD_TIMEOUT,
+        [tool, *arguments],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=BUILD_TIMEOUT,
     )
     if done.returncode:
         raise AssertionError(f"{tool} {' '.join(arguments)} failed in {directory}:\n{done.stdout[-MAX_COMPLAINT:]}")

@@ -274,9 +274,7 @@ class ForeignTests(PeerTestCase):
             ours.dial(theirs.enode.replace(theirs.id, hexId(wrong))), HandshakeError, Timeout, ConnectionClosed
         )
         ended = await ours.expect("ended", reason=None)
-        self.assertEqual(
-            ours.count("handshake_failures", direction="dialed", stage="rlpx", reason=ended["error"]), 1
-        )
+        self.assertEqual(ours.count("handshake_failures", direction="dialed", stage="rlpx", reason=ended["error"]), 1)
         await ours.dial(theirs.enode)  # and the right one works
 
     async def dialedByWrongId(self) -> tuple[ForeignPeer, RLPxProtocol]:

@@ -73,8 +73,8 @@ class TestFrames(BadInputCase):
 
     def sendBody(self, peer: ScriptedPeer, body: bytes) -> None:
         """Send a frame with a body that no writer makes."""
-        with patch.object(frames, "_code", lambda code: body):
-            peer.send(0, b"", compress=False)
+        with patch.object(frames, "_prefix", lambda code: frames._HEADER_TAIL + body):
+            peer.send(1000, b"", compress=False)
         self.network.settle()
 
     def test_slowFrame(self) -> None:

@@ -25,7 +25,7 @@ class TestTheBound(FlowCase):
     def test_atTheBound(self) -> None:
         self.congest()
         self.fill(MAX_QUEUED - (MAX_QUEUED >> 3))
-        self.channel.sendMessage(0, bytes(MAX_QUEUED - self.ours._queued - MESSAGE_COST))
+        self.channel.sendMessage(0, bytes(MAX_QUEUED - self.ours.queued - MESSAGE_COST))
         self.network.settle()
         self.assertFalse(self.ours.closed)
         self.channel.sendMessage(0, b"x")
@@ -65,7 +65,7 @@ class TestTheBound(FlowCase):
             self.network.settle()
             if self.ours.closed:
                 break
-            most = max(most, self.ours._queued)
+            most = max(most, self.ours.queued)
         self.assertLessEqual(most, MAX_QUEUED)
         self.assertIsInstance(self.reason, SendBufferFull)
 

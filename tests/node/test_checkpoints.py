@@ -8,9 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
 
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
+from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import Conn, ConnectionFlags
 from devp2p_tx.node.server import Server, Stage
 from devp2p_tx.testing import Stage as Does
@@ -118,6 +120,16 @@ class AnswerTests(CheckpointTestCase):
         """A server that has not been started has nobody to answer either."""
         server = self.make(1)
         self.failureResultOf(self.answer_of(server, self.conn(), Stage.POST_HANDSHAKE), ServerStopped)
+
+    def test_set_up_without_server(self) -> None:
+        """A connection that is handed to a server that does not run is closed."""
+        server = self.make(1)
+        transport = RLPxProtocol(server.config.key, self.host(1), self.network.random.randbytes)
+        transport.makeConnection(StringTransport())
+        setUp = server.setupConn(transport, ConnectionFlags.INBOUND, None)
+        self.failureResultOf(setUp, ServerStopped)
+        self.assertTrue(transport.closed)
+        transport.connectionLost()
 
     def test_in_order(self) -> None:
         """Those who asked first are answered first, all in the next turn."""

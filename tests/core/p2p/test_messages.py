@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp, snappy
-from devp2p_tx.core.p2p.messages import MAX_HELLO_SIZE, Cap, Hello, decode_disconnect, encode_disconnect
+from devp2p_tx.core.p2p.messages import Cap, Hello, decode_disconnect, encode_disconnect
 from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity
 from tests.core.rlpx.pairs import memory_of
 from tests.vectors import eip8
@@ -85,10 +85,10 @@ class InvalidHelloTests(SynchronousTestCase):
 
     def test_size(self) -> None:
         """2048 bytes are the most; more are not even looked at."""
-        spare = MAX_HELLO_SIZE - len(rlp.encode(fields(name=b"x" * 1000)))
+        spare = 2048 - len(rlp.encode(fields(name=b"x" * 1000)))
         self.assertEqual(len(Hello.decode(rlp.encode(fields(name=b"x" * (1000 + spare)))).client_name), 1000 + spare)
         self.assertRaises(HelloError, Hello.decode, rlp.encode(fields(name=b"x" * (1001 + spare))))
-        self.assertRaises(HelloError, Hello.decode, HELLO.encode() + bytes(MAX_HELLO_SIZE))
+        self.assertRaises(HelloError, Hello.decode, HELLO.encode() + bytes(2048))
 
     def test_thousands_of_capabilities(self) -> None:
         """3,000 are too large; 200 fit."""

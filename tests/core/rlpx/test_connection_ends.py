@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import snappy
-from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO, MAX_HELLO_SIZE, PING, Cap, Hello
+from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO, PING, Cap, Hello
 from devp2p_tx.core.rlpx.connection import State
 from devp2p_tx.core.rlpx.events import ConnectionBroken, DisconnectReceived, Event, HelloReceived, MessagesReceived
 from devp2p_tx.errors import (
@@ -68,7 +68,7 @@ class RefusedHelloTests(EndTests):
     def test_size(self) -> None:
         """2048 bytes are read; one more is refused, and far more as soon as the header says so."""
         key = THEIRS.public_key.to_bytes()
-        spare = MAX_HELLO_SIZE - len(Hello("x" * 1000, (), key).encode())
+        spare = 2048 - len(Hello("x" * 1000, (), key).encode())
         talk, [event] = self.first(HELLO, Hello("x" * (1000 + spare), (), key).encode())
         self.assertIsInstance(event, HelloReceived)
         talk, events = self.first(HELLO, Hello("x" * (1001 + spare), (), key).encode())
