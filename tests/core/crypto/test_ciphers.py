@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.crypto.ciphers import block_encryptor, ctr_stream
+from devp2p_tx.core.crypto.ciphers import block_encryptor, block_masker, ctr_stream
 
 #: NIST SP 800-38A, F.1.5 (ECB, AES-256) and F.5.1 and F.5.5 (CTR, AES-128 and AES-256).
 PLAIN = bytes.fromhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51")
@@ -29,6 +29,15 @@ class CipherTests(SynchronousTestCase):
         self.assertEqual(encrypt(PLAIN[16:]), ECB_256[16:])
         self.assertEqual(encrypt(PLAIN[:16]), ECB_256[:16])
         self.assertEqual(encrypt(PLAIN), ECB_256)
+
+    def test_masks(self) -> None:
+        """The second half is the block cipher of the first one, XORed onto it; nothing is kept between two calls."""
+        mask = block_masker(KEY_256)
+        for start in (0, 16, 0):
+            block, other = PLAIN[start : start + 16], bytes(range(16))
+            self.assertEqual(mask(block + bytes(16))[16:], ECB_256[start : start + 16])
+            masked = bytes(a ^ b for a, b in zip(ECB_256[start : start + 16], other, strict=True))
+            self.assertEqual(mask(block + other)[16:], masked)
 
     def test_streams(self) -> None:
         """The counter starts at the given block, with either length of key."""
