@@ -118,13 +118,36 @@ class HelloError(RemoteProtocolError):
 class InvalidIdentity(HelloError):
     """A Hello whose node id is zero or of the wrong length."""
 
+    reason = DisconnectReason.INVALID_IDENTITY
+
 
 class MessageError(RemoteProtocolError):
     """A message that no agreed capability can take."""
 
+    reason = DisconnectReason.BREACH_OF_PROTOCOL
+
 
 class Timeout(RemoteProtocolError):
     """The peer was silent for longer than a deadline allows."""
+
+    reason = DisconnectReason.READ_TIMEOUT
+
+
+class CapabilityFailed(DevP2PError):
+    """
+    The code of a capability raised; its peer was told "subprotocol error".
+
+    @ivar capability: its name and version.
+    """
+
+    def __init__(self, capability: str, error: BaseException) -> None:
+        super().__init__(f"{capability}: {type(error).__name__}: {error}")
+        self.capability = capability
+        self.__cause__ = error
+
+
+class SendBufferFull(DevP2PError):
+    """A capability went on sending to a peer that does not read, past every request to pause."""
 
 
 class InvalidNode(DevP2PError):

@@ -1,9 +1,10 @@
 """
 Which addresses are local, which are never a peer's, and how many of one network are too many.
 
-The lists are taken literally from the IANA special-purpose registries as the network's other clients read them; Python's
-own C{is_private} and C{is_global} mean other sets. Every function unwraps an IPv4 address that comes in IPv6 clothes
-(C{::ffff:a.b.c.d}) first. An address is sorted by one search in a table of ranges, since it is asked for each packet.
+The lists are taken literally from the IANA special-purpose registries as the network's other clients read them;
+Python's own C{is_private} and C{is_global} mean other sets. Every function unwraps an IPv4 address that comes in IPv6
+clothes (C{::ffff:a.b.c.d}) first. An address is sorted by one search in a table of ranges, since it is asked for each
+packet.
 """
 
 from __future__ import annotations

@@ -8,16 +8,15 @@ twenty times as much. (Ethereum Yellow Paper, appendix B.)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
 
 from rlp.codec import consume_item, encode_raw
 from rlp.exceptions import DecodingError
 
 from devp2p_tx.errors import InvalidRLP
 
-Item = Union[bytes, list["Item"]]
+Item = bytes | list["Item"]
 #: What can be encoded.
-Encodable = Union[bytes, Sequence["Encodable"]]
+Encodable = bytes | Sequence["Encodable"]
 
 EMPTY_LIST = b"\xc0"
 

@@ -50,17 +50,18 @@ class _Table(NamedTuple):
     def delete(self) -> str:
         return f"DELETE FROM {self.name} WHERE {' AND '.join(f'{name} = ?' for name in self.key_columns)}"
 
-    def read(self, row: tuple[Any, ...]) -> tuple[Key, Any]:
+    def read_all(self, connection: sqlite3.Connection) -> Iterator[tuple[Key, Any]]:
         """
-        Key and row object of a row of the file.
+        Key and row object of each row in the file.
 
         @raise sqlite3.DatabaseError: a value has another type than its column, which SQLite does not prevent.
         """
-        kinds = [*self.key_columns.values(), *self.columns.values()]
-        if any(type(value) is not _TYPES[kind] for value, kind in zip(row, kinds, strict=True)):
-            raise sqlite3.DatabaseError(f"table {self.name} has values of foreign types")
+        kinds = tuple(_TYPES[kind] for kind in (*self.key_columns.values(), *self.columns.values()))
         width = len(self.key_columns)
-        return row[:width], self.row_type(*row[width:])
+        for row in connection.execute(f"SELECT * FROM {self.name}"):
+            if tuple(map(type, row)) != kinds:
+                raise sqlite3.DatabaseError(f"table {self.name} has values of foreign types")
+            yield row[:width], self.row_type(*row[width:])
 
 
 _NODES = _Table("nodes", {"id": "BLOB"}, {"node": "TEXT", "ip": "BLOB"}, StoredNode)
@@ -124,7 +125,7 @@ class SQLiteNodeStore(MemoryNodeStore):
         return sum(len(rows.changed) for _, rows in self._tables())
 
     def close(self) -> None:
-        """Write all changes, and close the file, which can then be copied or read alone. The store is not used after."""
+        """Write all changes, and close the file, which then needs no log beside it. The store is not used after."""
         self._write(self._tables(), None)
         if self._connection is not None:
             with suppress(sqlite3.Error):
@@ -170,8 +171,8 @@ class SQLiteNodeStore(MemoryNodeStore):
 
     def _load(self, connection: sqlite3.Connection) -> None:
         for table, rows in self._tables():
-            for row in connection.execute(f"SELECT * FROM {table.name}"):
-                rows.put(*table.read(row))
+            for key, row in table.read_all(connection):
+                rows.put(key, row)
             rows.changed.clear()
         for key, endpoint in self._endpoints:
             if not endpoint.last_pong:

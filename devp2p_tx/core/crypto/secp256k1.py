@@ -2,13 +2,16 @@
 Keys of the secp256k1 curve, signatures from which the signer is recovered, and key agreement.
 
 On the wire a public key is C{X || Y}, 64 bytes; its Keccak-256 is the node id (EIP-778, identity scheme "v4").
+
+libsecp256k1 is called as coincurve binds it, without coincurve's own key classes: those multiply twice for each new key,
+and offer no key agreement that gives the plain coordinate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import coincurve
 from coincurve._libsecp256k1 import ffi, lib
 from coincurve.context import GLOBAL_CONTEXT
 
@@ -17,8 +20,10 @@ from devp2p_tx.errors import InvalidPublicKey, InvalidSignature
 
 RandomBytes = Callable[[int], bytes]
 
-#: The order of the curve: a secret lies below it.
-ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+_CONTEXT = GLOBAL_CONTEXT.ctx
+_COMPRESSED = lib.SECP256K1_EC_COMPRESSED
+_UNCOMPRESSED = lib.SECP256K1_EC_UNCOMPRESSED
 
 
 @ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")  # type: ignore[untyped-decorator]
@@ -30,10 +35,13 @@ def _copy_x(output, x, y, data):  # type: ignore[no-untyped-def]
 class PublicKey:
     """A point of the curve, known to lie on it."""
 
-    __slots__ = ("_bytes", "_key", "_node_id")
+    __slots__ = ("_bytes", "_node_id", "_point")
 
-    def __init__(self, key: coincurve.PublicKey) -> None:
-        self._key = key
+    def __init__(self, point: Any) -> None:
+        """
+        @param point: the library's own form; make keys with L{from_bytes}, L{from_compressed} and L{recover}.
+        """
+        self._point = point
         self._bytes: bytes | None = None
         self._node_id: bytes | None = None
 
@@ -61,10 +69,10 @@ class PublicKey:
 
     @classmethod
     def _parse(cls, data: bytes) -> PublicKey:
-        try:
-            return cls(coincurve.PublicKey(data))
-        except ValueError:
-            raise InvalidPublicKey("not a point of secp256k1") from None
+        point = ffi.new("secp256k1_pubkey *")
+        if not lib.secp256k1_ec_pubkey_parse(_CONTEXT, point, data, len(data)):
+            raise InvalidPublicKey("not a point of secp256k1")
+        return cls(point)
 
     @classmethod
     def recover(cls, signature: bytes, digest: bytes) -> PublicKey:
@@ -75,20 +83,33 @@ class PublicKey:
         @param digest: 32 bytes.
         @raise InvalidSignature: no key fits.
         """
-        try:
-            return cls(coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None))
-        except Exception as error:  # the library raises three kinds, ValueError and a bare Exception among them
-            raise InvalidSignature(str(error)) from None
+        parsed = ffi.new("secp256k1_ecdsa_recoverable_signature *")
+        point = ffi.new("secp256k1_pubkey *")
+        # the library ends the process on a v out of range, so that is looked at first
+        if (
+            len(signature) != 65
+            or len(digest) != 32
+            or signature[64] > 3
+            or not lib.secp256k1_ecdsa_recoverable_signature_parse_compact(_CONTEXT, parsed, signature, signature[64])
+            or not lib.secp256k1_ecdsa_recover(_CONTEXT, point, parsed, digest)
+        ):
+            raise InvalidSignature("no key can be recovered")
+        return cls(point)
 
     def to_bytes(self) -> bytes:
         """C{X || Y}, 64 bytes."""
         if self._bytes is None:
-            self._bytes = self._key.format(compressed=False)[1:]
+            self._bytes = self._serialize(65, _UNCOMPRESSED)[1:]
         return self._bytes
 
     def to_compressed(self) -> bytes:
         """The 33-byte form."""
-        return self._key.format(compressed=True)
+        return self._serialize(33, _COMPRESSED)
+
+    def _serialize(self, size: int, form: int) -> bytes:
+        output = ffi.new("unsigned char[]", size)
+        lib.secp256k1_ec_pubkey_serialize(_CONTEXT, output, ffi.new("size_t *", size), self._point, form)
+        return bytes(ffi.buffer(output))
 
     @property
     def node_id(self) -> bytes:
@@ -110,18 +131,18 @@ class PublicKey:
 class PrivateKey:
     """A secret, and the public key that goes with it."""
 
-    __slots__ = ("_key", "public_key", "secret")
+    __slots__ = ("public_key", "secret")
 
     def __init__(self, secret: bytes) -> None:
         """
         @param secret: 32 bytes, as a big-endian number in 1..n-1.
         @raise ValueError: outside of that range.
         """
-        if len(secret) != 32 or not 0 < int.from_bytes(secret, "big") < ORDER:
+        point = ffi.new("secp256k1_pubkey *")
+        if len(secret) != 32 or not lib.secp256k1_ec_pubkey_create(_CONTEXT, point, secret):
             raise ValueError("a private key is 32 bytes, more than zero and below the order of secp256k1")
-        self._key = coincurve.PrivateKey(secret)
         self.secret = secret
-        self.public_key = PublicKey(self._key.public_key)
+        self.public_key = PublicKey(point)
 
     @classmethod
     def generate(cls, random_bytes: RandomBytes) -> PrivateKey:
@@ -134,7 +155,13 @@ class PrivateKey:
 
     def sign(self, digest: bytes) -> bytes:
         """Sign a 32-byte digest; C{r || s || v}, 65 bytes, v in 0..3."""
-        return self._key.sign_recoverable(digest, hasher=None)
+        if len(digest) != 32:
+            raise ValueError(f"a digest has 32 bytes, not {len(digest)}")
+        signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
+        lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self.secret, ffi.NULL, ffi.NULL)
+        output, v = ffi.new("unsigned char[64]"), ffi.new("int *")
+        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, output, v, signature)
+        return bytes(ffi.buffer(output)) + bytes((v[0],))
 
     def ecdh(self, other: PublicKey) -> bytes:
         """
@@ -144,10 +171,8 @@ class PrivateKey:
         point, and its point multiplication, which would be shorter to write, takes a time that depends on the secret.
         """
         shared = ffi.new("unsigned char[32]")
-        lib.secp256k1_ecdh(
-            GLOBAL_CONTEXT.ctx, shared, other._key.public_key, self.secret, _copy_x, ffi.NULL
-        )
-        return bytes(ffi.buffer(shared, 32))
+        lib.secp256k1_ecdh(_CONTEXT, shared, other._point, self.secret, _copy_x, ffi.NULL)
+        return bytes(ffi.buffer(shared))
 
     def __repr__(self) -> str:
         return f"<PrivateKey of {self.public_key!r}>"

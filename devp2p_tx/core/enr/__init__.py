@@ -1,0 +1,3 @@
+"""
+Who a node is, and how to reach it.
+"""

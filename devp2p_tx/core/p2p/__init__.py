@@ -1,0 +1,3 @@
+"""
+The base protocol: its own messages, and the matching of capabilities.
+"""

@@ -1,0 +1,5 @@
+"""
+The version, in a module that imports nothing.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,60 @@
+"""
+Counters: plain numbers that only grow, by name and labels, cheap enough to be kept always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Traffic:
+    """
+    What one capability sent and received, by message code.
+
+    @ivar sent: for each code a list C{[messages, bytes]}, the bytes being those of whole frames.
+    @ivar received: likewise.
+    """
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self, length: int) -> None:
+        self.sent = [[0, 0] for _ in range(length)]
+        self.received = [[0, 0] for _ in range(length)]
+
+
+class Metrics:
+    """The counters of one node."""
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[str, Labels], int] = {}
+        self._traffic: dict[str, Traffic] = {}
+
+    def count(self, name: str, amount: int = 1, **labels: str) -> None:
+        """Add to the counter of that name and those labels."""
+        key = (name, tuple(sorted(labels.items())))
+        self._counters[key] = self._counters.get(key, 0) + amount
+
+    def value(self, name: str, **labels: str) -> int:
+        """What a counter stands at; zero if it was never counted."""
+        return self._counters.get((name, tuple(sorted(labels.items()))), 0)
+
+    def traffic(self, capability: str, length: int) -> Traffic:
+        """The counters of one capability (C{name/version}), shared by all its peers."""
+        traffic = self._traffic.get(capability)
+        if traffic is None or len(traffic.sent) != length:
+            traffic = self._traffic[capability] = Traffic(length)
+        return traffic
+
+    def __iter__(self) -> Iterator[tuple[str, Labels, int]]:
+        """Every counter: its name, its labels, its value; those of messages that never came are left out."""
+        for (name, labels), value in self._counters.items():
+            yield name, labels, value
+        for capability, traffic in self._traffic.items():
+            for direction, counts in (("egress", traffic.sent), ("ingress", traffic.received)):
+                for code, (messages, size) in enumerate(counts):
+                    if messages:
+                        labels = (("capability", capability), ("code", f"{code:#04x}"))
+                        yield f"{direction}_messages", labels, messages
+                        yield f"{direction}_bytes", labels, size

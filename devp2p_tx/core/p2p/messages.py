@@ -1,0 +1,146 @@
+"""
+The base protocol of every connection: Hello, Disconnect, Ping, Pong (devp2p C{rlpx.md}, "p2p" Capability).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from devp2p_tx.core import rlp
+from devp2p_tx.core.snappy import decompress
+from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity, InvalidRLP, InvalidSnappy
+
+HELLO = 0x00
+DISCONNECT = 0x01
+PING = 0x02
+PONG = 0x03
+#: The first message code of the capabilities.
+BASE_LENGTH = 16
+
+#: The version of the base protocol that we speak.
+VERSION = 5
+#: The version from which payloads are compressed after the Hellos (EIP-706).
+SNAPPY_VERSION = 5
+#: The most bytes that a Hello may have.
+MAX_HELLO_SIZE = 2048
+
+_NO_ID = bytes(64)
+#: What a Disconnect may expand to: its reason is a byte, so more is never read.
+_MAX_DISCONNECT_SIZE = 64
+
+
+class Cap(NamedTuple):
+    """A capability's name and version, as announced in a Hello."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """
+    The first message of either side.
+
+    @ivar client_name: free text, such as C{"devp2p-tx/v0.1.0/linux/python3.11"}.
+    @ivar caps: what the sender can speak, in its order.
+    @ivar node_key: the sender's public key, 64 bytes.
+    @ivar version: the sender's version of the base protocol.
+    @ivar listen_port: historical; go-ethereum sends 0.
+    """
+
+    client_name: str
+    caps: tuple[Cap, ...]
+    node_key: bytes
+    version: int = VERSION
+    listen_port: int = 0
+
+    def encode(self) -> bytes:
+        """The payload of the message."""
+        uint = rlp.encode_uint
+        return rlp.encode(
+            [
+                uint(self.version),
+                self.client_name.encode(),
+                [[cap.name.encode(), uint(cap.version)] for cap in self.caps],
+                uint(self.listen_port),
+                self.node_key,
+            ]
+        )
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Hello:
+        """
+        Read a payload; elements after the fifth are ignored (EIP-8).
+
+        @raise HelloError: over L{MAX_HELLO_SIZE}, or malformed.
+        @raise InvalidIdentity: the node key has another length than 64 bytes, or is zero.
+        """
+        if len(payload) > MAX_HELLO_SIZE:
+            raise HelloError(f"Hello of {len(payload)} bytes, over the limit of {MAX_HELLO_SIZE}")
+        try:
+            return cls._from_fields(rlp.decode_list(payload, minimum=5))
+        except InvalidRLP as error:
+            raise HelloError(f"malformed Hello: {error}") from None
+
+    @classmethod
+    def _from_fields(cls, fields: list[rlp.Item]) -> Hello:
+        node_key = rlp.decode_bytes(fields[4])
+        if len(node_key) != 64 or node_key == _NO_ID:
+            raise InvalidIdentity(f"Hello with the node key {node_key.hex() or '(empty)'}")
+        return cls(
+            client_name=_text(fields[1]),
+            caps=_caps(fields[2]),
+            node_key=node_key,
+            version=rlp.decode_uint(fields[0]),
+            listen_port=rlp.decode_uint(fields[3]),
+        )
+
+
+def _text(item: rlp.Item) -> str:
+    return rlp.decode_bytes(item).decode("utf-8", "replace")
+
+
+def _caps(item: rlp.Item) -> tuple[Cap, ...]:
+    if not isinstance(item, list):
+        raise InvalidRLP("the capabilities are no list")
+    caps = []
+    for pair in item:
+        if not isinstance(pair, list) or len(pair) < 2:
+            raise InvalidRLP("a capability is no pair")
+        caps.append(Cap(_text(pair[0]), rlp.decode_uint(pair[1])))
+    return tuple(caps)
+
+
+def encode_disconnect(reason: int) -> bytes:
+    """The payload that tells C{reason}: a list of one."""
+    return rlp.encode([rlp.encode_uint(reason)])
+
+
+def decode_disconnect(payload: bytes) -> int:
+    """
+    The reason in a payload, in all the forms that clients in the field send: a list or bare, canonical or not, and
+    compressed or not, since neither side can know for certain whether the other has read its Hello by then.
+
+    @return: L{DisconnectReason.INVALID} where none can be read.
+    """
+    try:
+        reason = _disconnect_reason(decompress(payload, _MAX_DISCONNECT_SIZE))
+    except InvalidSnappy:
+        reason = None
+    if reason is None:
+        reason = _disconnect_reason(payload)
+    return DisconnectReason.INVALID if reason is None else DisconnectReason.of(reason)
+
+
+def _disconnect_reason(plain: bytes) -> int | None:
+    try:
+        item, _ = rlp.decode_prefix(plain)
+    except InvalidRLP:
+        return None
+    if isinstance(item, list):
+        item = item[0] if item else item
+    return int.from_bytes(item, "big") if isinstance(item, bytes) and len(item) <= 1 else None

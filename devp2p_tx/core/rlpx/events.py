@@ -1,0 +1,51 @@
+"""
+What L{RLPxConnection.receive_data<devp2p_tx.core.rlpx.connection.RLPxConnection>} tells its owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.p2p.messages import Hello
+from devp2p_tx.core.rlpx.frames import Message
+from devp2p_tx.errors import RemoteProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeCompleted:
+    """Both sides hold secrets; it is our turn to send a Hello or a Disconnect."""
+
+    remote: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class HelloReceived:
+    """The peer said who it is and what it speaks."""
+
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesReceived:
+    """A run of capability messages, in order, their codes as on the wire (16 and above)."""
+
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectReceived:
+    """The peer leaves, and says why; nothing follows."""
+
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionBroken:
+    """The peer broke the protocol or a deadline; nothing follows. An event, since valid messages may stand before it."""
+
+    error: RemoteProtocolError
+
+
+Event = Union[HandshakeCompleted, HelloReceived, MessagesReceived, DisconnectReceived, ConnectionBroken]

@@ -1,0 +1,93 @@
+"""
+Where others plug in.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IAddress, IConsumer
+from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface
+
+
+class ICapability(Interface):
+    """
+    A capability that a node offers: the factory of the protocols that speak it, one for each peer.
+
+    L{devp2p_tx.Capability} and L{devp2p_tx.CoroutineCapability} are ready-made providers.
+    """
+
+    name: str = Attribute("At most 8 ASCII characters, such as C{eth}.")
+    version: int = Attribute("The version, such as 68; several versions of a name are several capabilities.")
+    length: int = Attribute("How many message codes it has; both sides must agree.")
+
+    def buildProtocol(peer: object) -> ICapabilityProtocol:
+        """
+        Make the protocol for one peer.
+
+        @param peer: the L{devp2p_tx.Peer}, or whatever else owns the connection.
+        """
+
+    def nodeInfo() -> object:
+        """What C{Server.nodeInfo()} shows of this capability, as JSON-able data; C{None} for nothing."""
+
+    def peerInfo(peerId: str) -> object:
+        """What C{Server.peersInfo()} shows of a peer, as JSON-able data; C{None} while there is nothing to show."""
+
+
+class ICapabilityProtocol(Interface):
+    """
+    One capability of one peer; it looks like a Twisted protocol.
+
+    An exception from any of these methods ends the peer with "subprotocol error", and nothing else.
+    """
+
+    def makeConnection(transport: ICapabilityTransport) -> None:
+        """The peer is there; messages can be sent."""
+
+    def messageReceived(code: int, payload: bytes) -> None:
+        """
+        A message came.
+
+        @param code: in C{range(length)}.
+        @param payload: up to 2**24 - 1 bytes, expanded.
+        """
+
+    def connectionLost(reason: Failure) -> None:
+        """
+        The peer is gone: the last call.
+
+        @param reason: L{devp2p_tx.errors.PeerDisconnected}, another L{devp2p_tx.errors.DevP2PError}, or Twisted's
+            C{ConnectionDone} and C{ConnectionLost}.
+        """
+
+
+class ICapabilityTransport(IConsumer, Interface):  # the latter for pydoctor, which does not look into Twisted
+    """
+    What a capability's protocol sends through, and with which it takes part in flow control.
+
+    C{registerProducer} takes push and pull producers as a TCP transport does.
+    """
+
+    def sendMessage(code: int, payload: bytes) -> None:
+        """
+        Send one message; it leaves at the end of this turn of the reactor, or when the peer reads.
+
+        @param code: in C{range(length)}.
+        @param payload: at most 2**24 - 1 bytes.
+        @raise LocalProtocolError: another code, or too large.
+        """
+
+    def pauseProducing() -> None:
+        """Take no more messages: the peer's socket is not read until L{resumeProducing}."""
+
+    def resumeProducing() -> None:
+        """Take messages again."""
+
+    def loseConnection(reason: int = 0) -> None:
+        """Send what is queued, then a Disconnect with C{reason}, and close."""
+
+    def getPeer() -> IAddress:
+        """The peer's address."""
+
+    def getHost() -> IAddress:
+        """Our address."""

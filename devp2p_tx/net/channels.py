@@ -1,0 +1,212 @@
+"""
+What one capability has of a connection: its range of message codes, its queue, its say in flow control.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IConsumer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from devp2p_tx.core.metrics import Traffic
+from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.errors import DisconnectReason, LocalProtocolError
+from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
+
+if TYPE_CHECKING:
+    from devp2p_tx.net.rlpx import RLPxProtocol
+
+#: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
+HIGH_WATER = 256 * 1024
+LOW_WATER = HIGH_WATER // 4
+
+#: Is told of every message: whether it was sent (or received), of which capability, its code there, its size (bytes).
+MessageObserver = Callable[[bool, ICapability, int, int], object]
+
+
+@implementer(ICapabilityTransport, IConsumer)
+class Channel:
+    """
+    The transport of one capability's protocol.
+
+    @ivar capability: what is spoken here.
+    @ivar offset: the code on the wire of its message 0.
+    @ivar protocol: who speaks it.
+    @ivar queued: bytes of payload that wait because the peer does not read.
+    """
+
+    def __init__(
+        self,
+        connection: RLPxProtocol,
+        match: Match[ICapability],
+        protocol: ICapabilityProtocol,
+        traffic: Traffic,
+        observe: MessageObserver | None = None,
+    ) -> None:
+        self.capability = match.capability
+        self.offset = match.offset
+        self.protocol = protocol
+        self.queued = 0
+        self._connection = connection
+        self._length = match.capability.length
+        self._sent = traffic.sent
+        self._observe = observe
+        self._queue: deque[tuple[int, bytes]] = deque()
+        self._producer: Any = None
+        self._streaming = True
+        self._paused = False
+        self._waiting: list[Deferred[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.capability.name}/{self.capability.version}>"
+
+    # Outwards.
+
+    def sendMessage(self, code: int, payload: bytes) -> None:
+        """See L{ICapabilityTransport}."""
+        if not 0 <= code < self._length:
+            raise LocalProtocolError(f"{self!r} has no message {code}")
+        connection = self._connection
+        if connection.congested:
+            if not connection.closed:
+                self._enqueue(code, payload)
+        elif not connection.closed:
+            self._send(code, payload)
+
+    def _send(self, code: int, payload: bytes) -> None:
+        size = self._connection.sendNow(self.offset + code, payload)
+        count = self._sent[code]
+        count[0] += 1
+        count[1] += size
+        if self._observe is not None:
+            self._observe(True, self.capability, code, len(payload))
+
+    def _enqueue(self, code: int, payload: bytes) -> None:
+        self._queue.append((code, payload))
+        self.queued += len(payload)
+        self._connection.queueGrew(len(payload))
+        if self.queued > HIGH_WATER and not self._paused:
+            self._paused = True
+            if self._producer is not None and self._streaming:
+                self._producer.pauseProducing()
+
+    def sendQueued(self) -> bool:
+        """Send the oldest message that waits; whether there was one."""
+        if not self._queue:
+            return False
+        code, payload = self._queue.popleft()
+        self.queued -= len(payload)
+        self._send(code, payload)
+        return True
+
+    def drained(self) -> None:
+        """Room was made in the queue."""
+        if self._paused and self.queued <= LOW_WATER:
+            self._paused = False
+            if self._producer is not None and self._streaming:
+                self._producer.resumeProducing()
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+        if self._producer is not None and not self._streaming and not self._queue:
+            self._producer.resumeProducing()
+
+    @property
+    def pulls(self) -> bool:
+        """Whether a pull producer wants to be asked for more."""
+        return self._producer is not None and not self._streaming
+
+    def whenWritable(self) -> Deferred[None]:
+        """Fires when the queue has room, at once if it has it now; fails as C{connectionLost} does."""
+        waiting: Deferred[None] = Deferred(self._waiting_remove)
+        if self._paused:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
+    def _waiting_remove(self, cancelled: Deferred[None]) -> None:
+        self._waiting.remove(cancelled)
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See C{IConsumer}."""
+        if self._producer is not None:
+            raise RuntimeError(f"{self!r} has a producer already: {self._producer!r}")
+        if self._connection.closed:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming = producer, streaming
+        if not streaming:
+            self._connection.wantMore()
+        elif self._paused:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """See C{IConsumer}."""
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        """Not for messages, which have codes."""
+        raise LocalProtocolError("a capability sends messages: use sendMessage")
+
+    # Inwards.
+
+    def receiver(self) -> Callable[[int, bytes], object]:
+        """What to call with each message received; an observer costs nothing where there is none."""
+        received: Callable[[int, bytes], object] = self.protocol.messageReceived
+        observe = self._observe
+        if observe is None:
+            return received
+
+        def observed(code: int, payload: bytes) -> None:
+            observe(False, self.capability, code, len(payload))
+            received(code, payload)
+
+        return observed
+
+    def pauseProducing(self) -> None:
+        """See L{ICapabilityTransport}."""
+        self._connection.pauseReading(self)
+
+    def resumeProducing(self) -> None:
+        """See L{ICapabilityTransport}."""
+        self._connection.resumeReading(self)
+
+    def stopProducing(self) -> None:
+        """See C{IPushProducer}: the end of the connection."""
+        self.loseConnection()
+
+    # The connection.
+
+    def loseConnection(self, reason: int = DisconnectReason.REQUESTED) -> None:
+        """See L{ICapabilityTransport}."""
+        self._connection.disconnect(reason)
+
+    def failed(self, failure: Failure) -> None:
+        """The capability's code failed, outside of any call of ours."""
+        self._connection.fail(self, failure)
+
+    def getPeer(self) -> IAddress:
+        """See L{ICapabilityTransport}."""
+        return self._connection.remoteAddress
+
+    def getHost(self) -> IAddress:
+        """See L{ICapabilityTransport}."""
+        return self._connection.localAddress
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        self._queue.clear()
+        self.queued = 0
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.errback(reason)
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self.protocol.connectionLost(reason)

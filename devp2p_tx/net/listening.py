@@ -1,0 +1,42 @@
+"""
+What a user writes after C{--listen}, as something to listen with.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
+
+from devp2p_tx.errors import InvalidAddress
+
+
+def listenDescription(listen: int | str) -> str:
+    """
+    The Twisted endpoint description for a port number, C{"30303"}, or a description as it is.
+
+    @raise InvalidAddress: a number that is no port.
+    """
+    text = str(listen).strip()
+    if text.lstrip("-").isdigit():
+        if not 0 <= int(text) <= 0xFFFF:
+            raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
+        return f"tcp:{int(text)}"
+    return text
+
+
+def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEndpoint:
+    """
+    An endpoint to listen with.
+
+    @raise InvalidAddress: neither a port nor an endpoint description that Twisted knows.
+    """
+    from twisted.internet.endpoints import serverFromString  # takes over LISTEN_FDS, so not before it is wanted
+
+    description = listenDescription(listen)
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidAddress(
+            f"cannot listen on {description!r}: {error}; want a port, such as 30303, or an endpoint, such as"
+            " tcp:30303:interface=127.0.0.1"
+        ) from None
+    return endpoint

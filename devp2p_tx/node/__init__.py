@@ -1,0 +1,3 @@
+"""
+Policy over many connections: the Server, its peers, its dialer, its events.
+"""

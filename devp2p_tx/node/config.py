@@ -1,0 +1,83 @@
+"""
+How a Server is set up.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from devp2p_tx._version import __version__
+from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.interfaces import ICapability
+
+DEFAULT_MAX_PEERS = 50
+DEFAULT_MAX_PENDING_PEERS = 50
+DEFAULT_DIAL_RATIO = 3
+
+
+def clientName(identity: str = "") -> str:
+    """What our Hello calls us, as C{devp2p-tx/v0.1.0/linux-x86_64/python3.11}, with an identity in second place."""
+    system = f"{platform.system().lower()}-{platform.machine().lower()}"
+    python = f"{platform.python_implementation().lower()}{'.'.join(platform.python_version_tuple()[:2])}"
+    parts = ["devp2p-tx", identity, f"v{__version__}", system, python.replace("cpython", "python")]
+    return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """
+    @ivar key: our static key; the node's identity.
+    @ivar capabilities: what we offer. Without any, every peer is kept.
+    @ivar listen: where to listen: a port, a Twisted server endpoint string, or C{None}.
+    @ivar name: what our Hello calls us.
+    @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
+        are let in.
+    @ivar maxPendingPeers: how many inbound handshakes, and how many dials, may be under way.
+    @ivar dialRatio: one in so many of C{maxPeers} is a dialled peer, at least one.
+    @ivar noDial: dial nobody, static nodes included.
+    @ivar staticNodes: dialled for ever.
+    @ivar trustedNodes: let in past every limit; not dialled.
+    @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.
+    @ivar messageEvents: whether events tell of every message sent and received.
+    """
+
+    key: PrivateKey
+    capabilities: Sequence[ICapability] = ()
+    listen: int | str | None = None
+    name: str = field(default_factory=clientName)
+    maxPeers: int = DEFAULT_MAX_PEERS
+    maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
+    dialRatio: int = DEFAULT_DIAL_RATIO
+    noDial: bool = False
+    staticNodes: Sequence[Node] = ()
+    trustedNodes: Sequence[Node] = ()
+    netrestrict: Netlist | None = None
+    messageEvents: bool = False
+
+    def __post_init__(self) -> None:
+        """
+        @raise ValueError: a number out of range, or a capability given twice.
+        """
+        if self.maxPeers < 0:
+            raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
+        if self.maxPendingPeers < 1:
+            raise ValueError(f"the number of pending peers is 1 or more, not {self.maxPendingPeers}")
+        if self.dialRatio < 1:
+            raise ValueError(f"the dial ratio is 1 or more, not {self.dialRatio}")
+        caps = [(each.name, each.version) for each in self.capabilities]
+        if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
+            raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
+
+    @property
+    def maxDialed(self) -> int:
+        """How many peers may be dialled ones."""
+        return 0 if self.noDial or not self.maxPeers else max(1, self.maxPeers // self.dialRatio)
+
+    @property
+    def maxInbound(self) -> int:
+        """How many peers may have dialled us."""
+        return self.maxPeers - self.maxDialed

@@ -1,0 +1,196 @@
+"""
+A connection on its way to being a peer, and a peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntFlag
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+
+from devp2p_tx.core.addresses import IPAddress, parse_address, unwrap
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.p2p.messages import Cap, Hello
+from devp2p_tx.errors import DisconnectReason, InvalidAddress
+from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.rlpx import RLPxProtocol
+
+_SHORT_NAME = 20
+
+
+class ConnectionFlags(IntFlag):
+    """How a connection came about, and what it may do; C{TRUSTED} changes at run time, the others never."""
+
+    DYNAMIC_DIALED = 1
+    STATIC_DIALED = 2
+    INBOUND = 4
+    TRUSTED = 8
+
+    def __str__(self) -> str:
+        return "-".join(text for flag, text in _FLAG_TEXTS if flag in self)
+
+
+_FLAG_TEXTS = (
+    (ConnectionFlags.TRUSTED, "trusted"),
+    (ConnectionFlags.DYNAMIC_DIALED, "dyndial"),
+    (ConnectionFlags.STATIC_DIALED, "staticdial"),
+    (ConnectionFlags.INBOUND, "inbound"),
+)
+DIALED = ConnectionFlags.DYNAMIC_DIALED | ConnectionFlags.STATIC_DIALED
+
+
+def addressText(address: IAddress) -> str:
+    """C{host:port} of an address with these, or what Twisted calls it."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None or port is None:
+        return str(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def addressIP(address: IAddress) -> IPAddress | None:
+    """The IP address of an address that has one, an IPv4 address in IPv6 clothes unwrapped."""
+    try:
+        return unwrap(parse_address(getattr(address, "host", "").partition("%")[0]))
+    except InvalidAddress:
+        return None
+
+
+class Conn:
+    """
+    A connection on its way through the checkpoints.
+
+    @ivar transport: the RLPx connection.
+    @ivar flags: how it came about.
+    @ivar node: who is at the other end, after the RLPx handshake. Of one who dialled us the ports are those of its
+        connection, good for display only.
+    @ivar hello: what it said, after the second handshake.
+    @ivar cont: what the run loop answers a checkpoint with.
+    @ivar peer: what became of it, after the second checkpoint.
+    """
+
+    node: Node
+    hello: Hello
+    cont: Deferred[None]
+
+    def __init__(self, transport: RLPxProtocol, flags: ConnectionFlags) -> None:
+        self.transport = transport
+        self.flags = flags
+        self.peer: Peer | None = None
+
+    def setNode(self, dialed: Node | None) -> None:
+        """The handshake is done: with the node that was dialled, or with whoever dialled us."""
+        if dialed is not None:
+            self.node = dialed
+            return
+        assert self.transport.remoteKey is not None
+        address = self.transport.remoteAddress
+        ip, port = addressIP(address), getattr(address, "port", 0)
+        self.node = Node(self.transport.remoteKey, ip, port if ip else 0, port if ip else 0)
+
+    @property
+    def isInbound(self) -> bool:
+        """Whether it dialled us."""
+        return ConnectionFlags.INBOUND in self.flags
+
+    @property
+    def isTrusted(self) -> bool:
+        """Whether limits do not count for it."""
+        return ConnectionFlags.TRUSTED in self.flags
+
+
+class Peer:
+    """
+    A node that passed both checkpoints.
+
+    @ivar node: who it is.
+    @ivar fullname: what its Hello calls it.
+    @ivar caps: what its Hello offers, as sent.
+    @ivar running: the capabilities that both sides speak.
+    """
+
+    def __init__(self, conn: Conn, matches: Sequence[Match[ICapability]], created: float) -> None:
+        """
+        @param created: the time, in the server's seconds.
+        """
+        self._conn = conn
+        self._transport = conn.transport
+        self.node = conn.node
+        self.fullname = conn.hello.client_name
+        self.caps: tuple[Cap, ...] = conn.hello.caps
+        self.running = [match.capability for match in matches]
+        self.created = created
+        self.localAddress = conn.transport.localAddress
+        self.remoteAddress = conn.transport.remoteAddress
+
+    @property
+    def id(self) -> str:
+        """The node id, 64 hex digits."""
+        return self.node.node_id.hex()
+
+    @property
+    def name(self) -> str:
+        """The first 20 characters of L{fullname}, with C{...} where there are more."""
+        return self.fullname if len(self.fullname) <= _SHORT_NAME else self.fullname[:_SHORT_NAME] + "..."
+
+    @property
+    def flags(self) -> ConnectionFlags:
+        """How the connection came about, and whether it is trusted now."""
+        return self._conn.flags
+
+    @property
+    def inbound(self) -> bool:
+        """Whether it dialled us."""
+        return self._conn.isInbound
+
+    @property
+    def trusted(self) -> bool:
+        """Whether limits do not count for it, which changes at run time."""
+        return self._conn.isTrusted
+
+    @trusted.setter
+    def trusted(self, trusted: bool) -> None:
+        if trusted:
+            self._conn.flags |= ConnectionFlags.TRUSTED
+        else:
+            self._conn.flags &= ~ConnectionFlags.TRUSTED
+
+    def runningCap(self, name: str, versions: Sequence[int]) -> bool:
+        """Whether one of these versions of a capability is spoken."""
+        return any(each.name == name and each.version in versions for each in self.running)
+
+    def disconnect(self, reason: int = DisconnectReason.REQUESTED) -> None:
+        """Send what is queued and then C{reason}, and close; does nothing to a peer that is gone."""
+        self._transport.disconnect(reason)
+
+    def whenEnded(self) -> Deferred[BaseException]:
+        """Fires with why it is gone (see L{devp2p_tx.interfaces.ICapabilityProtocol.connectionLost})."""
+        return self._transport.whenEnded()
+
+    def info(self) -> dict[str, Any]:
+        """As go-ethereum's C{admin_peers} shows a peer."""
+        return {
+            "enode": format_node(self.node),
+            "id": self.id,
+            "name": self.fullname,
+            "caps": [str(cap) for cap in self.caps],
+            "network": {
+                "localAddress": addressText(self.localAddress),
+                "remoteAddress": addressText(self.remoteAddress),
+                "inbound": self.inbound,
+                "trusted": self.trusted,
+                "static": ConnectionFlags.STATIC_DIALED in self.flags,
+            },
+            "protocols": {each.name: self._protocolInfo(each) for each in self.running},
+        }
+
+    def _protocolInfo(self, capability: ICapability) -> object:
+        info = capability.peerInfo(self.id)
+        return "unknown" if info is None else info
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.id[:16]} {addressText(self.remoteAddress)}>"

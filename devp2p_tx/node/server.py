@@ -1,0 +1,495 @@
+"""
+The Server: owner of the peers.
+
+Connections are made by the listener and the dialer, and each goes through L{Server.setupConn}: RLPx handshake, first
+checkpoint, Hello, second checkpoint. All that looks at or changes the peer set, the checkpoints above all, is put into
+one inbox, and done by the run loop, in order, a turn of the reactor later: so check and insertion are one step, and
+nobody who calls us finds the peers changed under his hands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address
+from os import urandom
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.application import service
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
+from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.p2p.capabilities import Match, match
+from devp2p_tx.core.p2p.messages import Cap, Hello
+from devp2p_tx.errors import (
+    DisconnectReason,
+    LocalProtocolError,
+    PeerDisconnected,
+    PeerRejected,
+    ServerStopped,
+    reason_text,
+)
+from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.listening import serverEndpoint
+from devp2p_tx.net.oneshot import OneShot
+from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
+from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.dialer import Dialer
+from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
+from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
+
+_log = Logger()
+
+
+class Stage(Enum):
+    """The two checkpoints."""
+
+    POST_HANDSHAKE = auto()
+    ADD_PEER = auto()
+
+
+class _Phase(Enum):
+    NEW = auto()
+    RUNNING = auto()
+    STOPPING = auto()
+    STOPPED = auto()
+
+
+class Server(service.Service):
+    """
+    A node: listens, dials, keeps peers.
+
+    Like go-ethereum's C{p2p.Server} it runs once: after L{stopService} make another.
+
+    @ivar config: how it was set up.
+    @ivar metrics: what it counted.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        reactor: Any = None,
+        seconds: Callable[[], float] | None = None,
+        randomBytes: RandomBytes = urandom,
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param config: see L{ServerConfig}.
+        @param reactor: by default the global one.
+        @param seconds: the time for deadlines. By default, with the global reactor, a clock that never jumps; with
+            another, that reactor's own.
+        @param randomBytes: randomness for keys.
+        @param random: randomness for choices.
+        """
+        if reactor is None:
+            from twisted.internet import reactor
+
+            seconds = seconds or time.monotonic
+        self.config = config
+        self.metrics = Metrics()
+        self._reactor = reactor
+        self._seconds: Callable[[], float] = seconds or reactor.seconds
+        self._randomBytes = randomBytes
+        self._phase = _Phase.NEW
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._turn: IDelayedCall | None = None
+        self._selfId = config.key.public_key.node_id
+        self._peers: dict[bytes, Peer] = {}
+        self._inbound = 0
+        self._trusted = {node.node_id for node in config.trustedNodes}
+        self._feed: Feed[PeerEvent] = Feed()
+        self._ports: list[IListeningPort] = []
+        self._transports: set[RLPxProtocol] = set()
+        self._stopped: OneShot[None] = OneShot()
+        caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
+        self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
+        plan = DialPlan(
+            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random or SystemRandom()
+        )
+        self._dialer = Dialer(
+            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict
+        )
+        self._accepting = InboundFactory(
+            self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
+        )
+        self.setName("devp2p")  # type: ignore[no-untyped-call]
+
+    # Start and stop.
+
+    def startService(self) -> Deferred[None]:
+        """
+        Listen, and begin to dial.
+
+        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress} or
+            L{LocalProtocolError} (it ran before) after all that was begun was undone.
+        """
+        if self._phase is not _Phase.NEW:
+            failed: Deferred[None] = Deferred()
+            failed.errback(LocalProtocolError("a Server runs once: make another"))
+            return failed
+        self._phase = _Phase.RUNNING
+        super().startService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        if self.config.listen is None and self.config.noDial:
+            _log.warn("the server will neither dial nor listen")
+        try:
+            if self.config.listen is not None:
+                await self._listen(self.config.listen)
+        except Exception:
+            await self.stopService()
+            raise
+        for node in self.config.staticNodes:
+            self._dialer.plan.add_static(node)
+        self._dialer.start()
+        self._post(self._announce)
+
+    def _announce(self) -> None:
+        """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
+        _log.info("node {enode}", enode=format_node(self.self()))
+
+    async def _listen(self, listen: int | str) -> None:
+        port = await serverEndpoint(self._reactor, listen).listen(self._accepting)
+        if self._phase is not _Phase.RUNNING:
+            await maybeDeferred(port.stopListening)
+            raise ServerStopped("the server was stopped while it started")
+        self._ports.append(port)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop: no connection is let in or dialled any more, every peer is told "client quitting".
+
+        @return: fires when everything is closed, at the latest a second or so later. Calling it again, or on a server
+            that never ran, does no harm.
+        """
+        if self._phase is _Phase.NEW:
+            self._phase = _Phase.STOPPED
+            self._stopped.fire(None)
+        elif self._phase is _Phase.RUNNING:
+            self._phase = _Phase.STOPPING
+            super().stopService()  # type: ignore[no-untyped-call]
+            Deferred.fromCoroutine(self._stop()).addErrback(_logFailure)
+        return self._stopped.when()
+
+    async def _stop(self) -> None:
+        ports, self._ports = self._ports, []
+        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
+        closing.append(self._dialer.stop())
+        for transport in list(self._transports):
+            closing.append(transport.whenEnded())
+            transport.disconnect(DisconnectReason.CLIENT_QUITTING)
+        await DeferredList(closing, consumeErrors=True)
+        self._post(self._afterLast)
+
+    def _afterLast(self) -> None:
+        """The run loop's last act: every peer was removed and every subscriber told."""
+        self._phase = _Phase.STOPPED
+        self._stopped.fire(None)
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether it was started, and not stopped."""
+        return self._phase is _Phase.RUNNING
+
+    # The run loop.
+
+    def _post(self, operation: Callable[[], None]) -> None:
+        """Have the run loop do something."""
+        self._inbox.append(operation)
+        if self._turn is None:
+            self._turn = self._reactor.callLater(0, self._run)
+
+    def _run(self) -> None:
+        self._turn = None
+        inbox, self._inbox = self._inbox, deque()
+        for operation in inbox:
+            operation()
+
+    def checkpoint(self, conn: Conn, stage: Stage) -> Deferred[None]:
+        """
+        Ask the run loop whether a connection may go on.
+
+        @return: C{conn.cont}: fires when it may, at the second checkpoint after the peer was added; fails with
+            L{PeerRejected} or L{ServerStopped}.
+        """
+        conn.cont = Deferred()
+        self._post(partial(self._decide, conn, stage))
+        return conn.cont
+
+    def _decide(self, conn: Conn, stage: Stage) -> None:
+        """Both checkpoints; to answer is the last thing done."""
+        if not self.isRunning:
+            conn.cont.errback(ServerStopped("server stopped"))
+            return
+        if stage is Stage.POST_HANDSHAKE:
+            if conn.node.node_id in self._trusted:
+                conn.flags |= ConnectionFlags.TRUSTED
+            reason = checkPostHandshake(conn, self._peerSet())
+            if reason is None and conn.isInbound:
+                self._dialer.plan.inbound_pending(conn.node.node_id)
+        else:
+            matches = match(self.config.capabilities, conn.hello.caps)
+            reason = checkAddPeer(conn, self._peerSet(), self.config.capabilities, matches)
+            if reason is None and not conn.transport.closed:
+                self._launch(conn, matches)
+        if reason is not None:
+            conn.cont.errback(PeerRejected(reason))
+        else:
+            conn.cont.callback(None)
+
+    def _peerSet(self) -> PeerSet:
+        return PeerSet(
+            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId,
+            self._dialer.plan.pending_inbound,
+        )
+
+    def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
+        peer = conn.peer = Peer(conn, matches, self._seconds())
+        self._peers[peer.node.node_id] = peer
+        self._inbound += peer.inbound
+        self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
+        _log.info(
+            "peer {peer} {name} ({flags}): now {count}",
+            peer=peer,
+            name=peer.name,
+            flags=str(peer.flags),
+            count=len(self._peers),
+        )
+        self._tell(PeerEventType.ADD, peer)
+        peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
+        conn.transport.start(matches, peer, partial(self._observe, peer) if self.config.messageEvents else None)
+
+    def _drop(self, peer: Peer, reason: BaseException) -> None:
+        """A peer is gone; those who hear of it find it gone from L{peers}."""
+        del self._peers[peer.node.node_id]
+        self._inbound -= peer.inbound
+        self._dialer.plan.peer_removed(peer.node.node_id)
+        why = str(reason) or type(reason).__name__
+        self.metrics.count("drops", reason=_reasonLabel(reason))
+        _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
+        self._tell(PeerEventType.DROP, peer, error=why)
+        self._dialer.evaluate()
+
+    # Connections.
+
+    def setupConn(self, transport: RLPxProtocol, flags: ConnectionFlags, dialed: Node | None) -> Deferred[Peer]:
+        """
+        Take a connection through both handshakes and both checkpoints.
+
+        @param flags: how it came about.
+        @param dialed: the node that we dialled; C{None} for one that dialled us.
+        @return: fires with the peer; fails, the connection being closed, with L{PeerRejected}, L{ServerStopped},
+            another L{DevP2PError}, or how the transport ended. Cancelling it closes the connection.
+        """
+        return Deferred.fromCoroutine(self._setUp(Conn(transport, flags), dialed))
+
+    async def _setUp(self, conn: Conn, dialed: Node | None) -> Peer:
+        transport, stage = conn.transport, "rlpx"
+        try:
+            if not self.isRunning:
+                raise ServerStopped("server stopped")
+            await transport.whenHandshaken()
+            conn.setNode(dialed)
+            stage = "posthandshake"
+            await self.checkpoint(conn, Stage.POST_HANDSHAKE)
+            stage = "hello"
+            conn.hello = await transport.exchangeHello(self._hello)
+            stage = "addpeer"
+            await self.checkpoint(conn, Stage.ADD_PEER)
+            if conn.peer is None:  # it went away while the run loop was at other things
+                raise await transport.whenEnded()
+            return conn.peer
+        except Exception as error:
+            self._setUpFailed(conn, stage, error)
+            raise
+        finally:
+            if conn.isInbound and transport.remoteKey is not None:
+                self._dialer.plan.inbound_settled(transport.remoteKey.node_id)
+                self._dialer.evaluate()
+
+    def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
+        direction = "inbound" if conn.isInbound else "dialed"
+        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=_reasonLabel(error))
+        _log.debug(
+            "{direction} connection with {address} failed at {stage}: {error!r}",
+            direction=direction,
+            address=addressText(conn.transport.remoteAddress),
+            stage=stage,
+            error=error,
+        )
+        if isinstance(error, PeerRejected):
+            conn.transport.disconnect(error.reason)
+        elif isinstance(error, (ServerStopped, CancelledError)):
+            conn.transport.disconnect(DisconnectReason.CLIENT_QUITTING)
+        else:
+            conn.transport.abort()
+
+    def _build(self, remote: PublicKey | None) -> RLPxProtocol:
+        transport = RLPxProtocol(self.config.key, self._reactor, self._randomBytes, remote, self._seconds, self.metrics)
+        self._transports.add(transport)
+        transport.whenEnded().addCallback(lambda _: self._transports.discard(transport))
+        return transport
+
+    def _buildDialed(self, node: Node) -> RLPxProtocol:
+        return self._build(node.public_key)
+
+    def _accept(self) -> RLPxProtocol:
+        self.metrics.count("accepts")
+        transport = self._build(None)
+        setUp: Deferred[Any] = self.setupConn(transport, ConnectionFlags.INBOUND, None)
+        setUp.addCallbacks(lambda _: self.metrics.count("accepts_succeeded"), lambda _: None)
+        setUp.addBoth(lambda _: self._accepting.settled())
+        return transport
+
+    def _refused(self, refusal: InboundRefusal) -> None:
+        self.metrics.count("accepts_refused", reason=refusal.name.lower())
+
+    # What others ask for.
+
+    def peers(self) -> list[Peer]:
+        """The peers, in the order of their node ids."""
+        return [peer for _, peer in sorted(self._peers.items())]
+
+    @property
+    def peerCount(self) -> int:
+        """How many peers there are."""
+        return len(self._peers)
+
+    def addPeer(self, node: Node) -> None:
+        """Make a node static: it is dialled for ever. Of a node that is static already nothing changes."""
+        self._post(partial(self._addStatic, node))
+
+    def _addStatic(self, node: Node) -> None:
+        self._dialer.plan.add_static(node)
+        self._dialer.evaluate()
+
+    def removePeer(self, node: Node) -> Deferred[None]:
+        """
+        Dial a node no more, and if it is a peer, disconnect it.
+
+        @return: fires when it is no peer any more, after all subscribers were told.
+        """
+        removed: OneShot[None] = OneShot()
+        self._post(partial(self._removeStatic, node, removed))
+        return removed.when()
+
+    def _removeStatic(self, node: Node, removed: OneShot[None]) -> None:
+        self._dialer.plan.remove_static(node.node_id)
+        peer = self._peers.get(node.node_id)
+        if peer is None:
+            removed.fire(None)
+            return
+        # asked after the one that posts the peer's removal, so this is posted behind it
+        peer.whenEnded().addCallback(lambda _: self._post(partial(removed.fire, None)))
+        peer.disconnect(DisconnectReason.REQUESTED)
+
+    def addTrustedPeer(self, node: Node) -> None:
+        """Let a node in past every limit from now on; if it is a peer, limits no longer count for it."""
+        self._post(partial(self._setTrusted, node, True))
+
+    def removeTrustedPeer(self, node: Node) -> None:
+        """Trust a node no longer; it stays a peer if it is one."""
+        self._post(partial(self._setTrusted, node, False))
+
+    def _setTrusted(self, node: Node, trusted: bool) -> None:
+        (self._trusted.add if trusted else self._trusted.discard)(node.node_id)
+        if peer := self._peers.get(node.node_id):
+            peer.trusted = trusted
+
+    def connect(self, node: Node) -> Deferred[Peer]:
+        """
+        Dial a node once, now.
+
+        @return: fires with the peer; fails with why it is none, as L{setupConn}, or as Twisted's client endpoints.
+        """
+        if not self.isRunning:
+            failed: Deferred[Peer] = Deferred()
+            failed.errback(ServerStopped("server stopped"))
+            return failed
+        return self._dialer.dialOnce(node)
+
+    def subscribeEvents(self, subscriber: Callable[[PeerEvent], object]) -> Subscription:
+        """Call C{subscriber} with every L{PeerEvent} from now on, until it unsubscribes."""
+        return self._feed.subscribe(subscriber)
+
+    def self(self) -> Node:
+        """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
+        ip, port = self._listensAt()
+        return Node(self.config.key.public_key, ip, port, port)
+
+    def _listensAt(self) -> tuple[IPAddress, int]:
+        """An address that is no answer to "where", such as 0.0.0.0, is given as that of this host to itself."""
+        for listening in self._ports:
+            host: Any = listening.getHost()
+            if (ip := addressIP(host)) is not None:
+                return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port
+        return _LOOPBACK[4], 0
+
+    def nodeInfo(self) -> dict[str, Any]:
+        """As go-ethereum's C{admin_nodeInfo} shows a node."""
+        node = self.self()
+        return {
+            "id": node.node_id.hex(),
+            "name": self.config.name,
+            "enode": format_node(node),
+            "ip": str(node.ip),
+            "ports": {"discovery": 0, "listener": node.tcp},
+            "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
+            "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
+        }
+
+    def peersInfo(self) -> list[dict[str, Any]]:
+        """As go-ethereum's C{admin_peers} shows them, in the order of their node ids."""
+        return [peer.info() for peer in self.peers()]
+
+    # Events.
+
+    def _tell(self, kind: PeerEventType, peer: Peer, **fields: Any) -> None:
+        self._feed.send(
+            PeerEvent(
+                kind,
+                peer.id,
+                localAddress=addressText(peer.localAddress),
+                remoteAddress=addressText(peer.remoteAddress),
+                **fields,
+            )
+        )
+
+    def _observe(self, peer: Peer, sent: bool, capability: ICapability, code: int, size: int) -> None:
+        kind = PeerEventType.MESSAGE_SENT if sent else PeerEventType.MESSAGE_RECEIVED
+        self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
+
+
+_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+
+
+def _orUnknown(info: object) -> object:
+    return "unknown" if info is None else info
+
+
+def _logFailure(failure: Failure) -> None:
+    _log.failure("while the server stopped", failure)
+
+
+def _reasonLabel(error: BaseException) -> str:
+    """The end of a connection as a label with few values."""
+    if isinstance(error, PeerDisconnected):
+        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
+    if isinstance(error, PeerRejected):
+        return "we: " + reason_text(error.reason)
+    return type(error).__name__

@@ -1,0 +1,361 @@
+"""
+C{twistd devp2p}: a node from the command line.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TextIO
+
+from twisted.application.service import MultiService
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    ILogObserver,
+    InvalidLogLevelError,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+    formatTime,
+    textFileLogObserver,
+)
+from twisted.plugin import getPlugins
+from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+
+from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.url import parse_node
+from devp2p_tx.errors import DevP2PError
+from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.listening import listenDescription
+from devp2p_tx.node.config import (
+    DEFAULT_DIAL_RATIO,
+    DEFAULT_MAX_PEERS,
+    DEFAULT_MAX_PENDING_PEERS,
+    ServerConfig,
+    clientName,
+)
+from devp2p_tx.node.server import Server
+from devp2p_tx.storage.keyfile import load_or_create_key, parse_key
+
+_KEY_FILE = "nodekey"
+_NONE = "none"
+
+_log = Logger()
+
+
+def defaultDataDir() -> Path:
+    """Where a node keeps its key if it is not told: C{$XDG_DATA_HOME/devp2p-tx}, C{~/.local/share/devp2p-tx}."""
+    home = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return Path(home) / "devp2p-tx"
+
+
+class Options(usage.Options):
+    """
+    The options; after parsing, L{serverConfig} makes sense of them.
+
+    What is wrong with them ends the process with one sentence and the status 1.
+    """
+
+    synopsis = "[options]"
+    longdesc = "Run an Ethereum devp2p node: RLPx over TCP. Its enode URL is logged at start."
+
+    optFlags = [
+        ["no-dial", None, "Dial nobody, static nodes included."],
+    ]
+
+    optParameters = [
+        ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
+         " tcp:30303:interface=127.0.0.1, or 'none'."],
+        ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
+        ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
+        ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
+        ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
+        ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
+        ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
+        ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+        ["identity", None, "", "A word of yours in the name that peers see."],
+        ["log-format", None, "text", "How to log: text, or json (an object a line)."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["capability"], self["static"], self["trusted"], self["log-level"] = [], [], [], []
+
+    def opt_capability(self, capability: str) -> None:
+        """
+        Offer a capability (repeatable): package.module:factory, where the factory, called with nothing, gives an
+        ICapability; or name or name/version of one that Twisted's plugin system finds.
+        """
+        self["capability"].append(capability)
+
+    def opt_static(self, nodes: str) -> None:
+        """
+        A node to stay connected with (repeatable): an enode URL, or a file with one a line.
+        """
+        self["static"].append(nodes)
+
+    def opt_trusted(self, nodes: str) -> None:
+        """
+        A node to let in past every limit (repeatable): an enode URL, or a file with one a line.
+        """
+        self["trusted"].append(nodes)
+
+    def opt_log_level(self, level: str) -> None:
+        """
+        What to log (repeatable): debug, info, warn, error or critical; with namespace= before it only for that part,
+        such as devp2p_tx.node.dialer=debug. [default: info]
+        """
+        self["log-level"].append(level)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        See C{usage.Options}.
+
+        @raise SystemExit: with the sentence that says what is wrong.
+        """
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            raise SystemExit(f"twistd devp2p: {error}") from None
+
+    def opt_version(self) -> None:
+        """
+        Print the version and end.
+        """
+        from devp2p_tx._version import __version__
+
+        print(f"devp2p-tx {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        See C{usage.Options}.
+
+        @raise usage.UsageError: an option's value is wrong.
+        """
+        if self["node-key"] and self["node-key-hex"]:
+            raise usage.UsageError("give --node-key or --node-key-hex, not both")
+        if self["log-format"] not in ("text", "json"):
+            raise usage.UsageError(f"--log-format is text or json, not {self['log-format']!r}")
+        self.logPredicate = logPredicate(self["log-level"])
+        try:
+            self.serverConfig = self._serverConfig()
+        except (DevP2PError, ValueError) as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _serverConfig(self) -> ServerConfig:
+        netrestrict = self["netrestrict"]
+        return ServerConfig(
+            listen=None if self["listen"] == _NONE else listenDescription(self["listen"]),
+            name=clientName(_identity(self["identity"])),
+            capabilities=[each for text in self["capability"] for each in findCapabilities(text)],
+            maxPeers=self._number("max-peers"),
+            maxPendingPeers=self._number("max-pending-peers"),
+            dialRatio=self._number("dial-ratio"),
+            noDial=bool(self["no-dial"]),
+            staticNodes=readNodes(self["static"]),
+            trustedNodes=readNodes(self["trusted"]),
+            netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
+            key=self._key(),
+        )
+
+    def _number(self, option: str) -> int:
+        text = str(self[option])
+        if not (text.isascii() and text.isdigit()):
+            raise usage.UsageError(f"--{option} is a whole number, not {text!r}")
+        return int(text)
+
+    def _key(self) -> PrivateKey:
+        """Last of all, since it may make a file."""
+        if self["node-key-hex"]:
+            return parse_key(self["node-key-hex"])
+        folder = Path(self["data-dir"]) if self["data-dir"] else defaultDataDir()
+        return load_or_create_key(Path(self["node-key"] or folder / _KEY_FILE))
+
+
+def _identity(text: str) -> str:
+    if not text.isprintable() or "/" in text or len(text) > 64:
+        raise usage.UsageError("--identity has at most 64 printable characters, none of them a slash")
+    return text
+
+
+def readNodes(texts: Sequence[str]) -> list[Node]:
+    """
+    Nodes from enode URLs and from files with one a line, in which C{#} begins a comment.
+
+    @raise devp2p_tx.errors.InvalidNode: a URL cannot be read.
+    @raise usage.UsageError: a file cannot be read.
+    """
+    nodes = []
+    for text in texts:
+        if text.startswith("enode:"):
+            nodes.append(parse_node(text))
+            continue
+        try:
+            lines = Path(text).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"{text} is no enode URL, and cannot be read as a file: {error}") from None
+        bare = (line.partition("#")[0].strip() for line in lines)
+        nodes += [parse_node(line) for line in bare if line]
+    return nodes
+
+
+def findCapabilities(text: str) -> list[ICapability]:
+    """
+    The capabilities that C{--capability} names.
+
+    @raise usage.UsageError: there are none, or the code that makes them fails.
+    """
+    if ":" in text:
+        return [_importCapability(text)]
+    name, _, version = text.partition("/")
+    found = [
+        each for each in getPlugins(ICapability) if each.name == name and version in ("", str(each.version))
+    ]
+    if not found:
+        raise usage.UsageError(
+            f"no capability {text!r} among Twisted's plugins: name one of them, or give package.module:factory"
+        )
+    return found
+
+
+def _importCapability(text: str) -> ICapability:
+    module, _, attribute = text.partition(":")
+    try:
+        made: Any = import_module(module)
+        for part in attribute.split("."):
+            made = getattr(made, part)
+        if not ICapability.providedBy(made):
+            made = made()
+    except Exception as error:
+        raise usage.UsageError(f"--capability {text}: {type(error).__name__}: {error}") from None
+    if not ICapability.providedBy(made):
+        raise usage.UsageError(f"--capability {text}: gave {made!r}, which provides no ICapability")
+    capability: ICapability = made
+    return capability
+
+
+def logPredicate(levels: Sequence[str]) -> LogLevelFilterPredicate:
+    """
+    What is logged, for C{[namespace=]level} texts.
+
+    @raise usage.UsageError: an unknown level.
+    """
+    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    for text in levels:
+        namespace, _, name = text.rpartition("=")
+        try:
+            predicate.setLogLevelForNamespace(namespace, LogLevel.levelWithName(name.lower()))
+        except InvalidLogLevelError:
+            raise usage.UsageError(
+                f"--log-level {text}: want debug, info, warn, error or critical, after namespace= if it is for a part"
+            ) from None
+    return predicate
+
+
+def _logFile(twistd: Any) -> TextIO:
+    """Where twistd itself would log to."""
+    name = twistd.get("logfile") or ("-" if twistd.get("nodaemon", True) else "twistd.log")
+    return sys.stdout if name == "-" else LogFile.fromFullPath(name)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def formatJSON(event: dict[str, Any]) -> str:
+    """A log event as one line: C{time}, C{level}, C{namespace}, C{message}, and the event's own plain fields."""
+    own = {
+        name: value
+        for name, value in event.items()
+        if isinstance(value, (str, int, float)) and not name.startswith("log_") and name not in _LEGACY_FIELDS
+    }
+    level = event.get("log_level")
+    failure = event.get("log_failure")
+    fields = {
+        **own,
+        "time": formatTime(event.get("log_time")),
+        "level": level.name if level is not None else "info",
+        "namespace": event.get("log_namespace", ""),
+        "message": formatEvent(event),
+    }
+    if failure is not None:
+        fields["traceback"] = failure.getTraceback()
+    return json.dumps(fields, default=str) + "\n"
+
+
+#: What Twisted's older logging adds to its events, all of it in the fields above.
+_LEGACY_FIELDS = frozenset({"isError", "message", "system", "time", "format"})
+
+
+class NodeService(MultiService):
+    """
+    A L{Server} under twistd: what stops it from starting ends the process, with one sentence and the status 1.
+
+    @ivar server: the server.
+    """
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._options = options
+        self._twistd: Any = options.parent or {}
+        self.server = Server(options.serverConfig)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """See C{IService}; twistd gives us the application here, before it begins to log."""
+        super().setServiceParent(parent)
+        if isinstance(parent, Componentized) and not (self._twistd.get("logger") or self._twistd.get("syslog")):
+            file = _logFile(self._twistd)
+            isJSON = self._options["log-format"] == "json"
+            observer = FileLogObserver(file, formatJSON) if isJSON else textFileLogObserver(file)
+            parent.setComponent(ILogObserver, FilteringLogObserver(observer, [self._options.logPredicate]))
+
+    def startService(self) -> None:
+        """
+        See C{IService}.
+
+        @raise RuntimeError: in a daemon, whose parent waits to be told, if the server cannot start.
+        """
+        super().startService()  # type: ignore[no-untyped-call]
+        failures: list[Failure] = []
+        starting = self.server.startService().addErrback(failures.append)
+        if failures and not self._twistd.get("nodaemon", True):
+            raise RuntimeError(_sentence(failures[0]))
+        starting.addCallback(lambda _: self._failed(failures[0]) if failures else None)
+
+    def _failed(self, failure: Failure) -> None:
+        from twisted.internet import reactor
+
+        _log.critical("{sentence}", sentence=_sentence(failure))
+        print(f"twistd devp2p: {_sentence(failure)}", file=sys.__stderr__)  # the other one goes to the log
+        atexit.register(_exitWithFailure)
+        reactor.callWhenRunning(reactor.stop)  # type: ignore[attr-defined]
+
+    def stopService(self) -> Any:
+        """See C{IService}."""
+        super().stopService()
+        return self.server.stopService()
+
+
+def _sentence(failure: Failure) -> str:
+    return str(failure.value)
+
+
+def _exitWithFailure() -> None:
+    """twistd ends with the status 0 whenever its reactor was stopped in order; this is the last that runs."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def makeService(options: Options) -> NodeService:
+    """See C{IServiceMaker}."""
+    return NodeService(options)

@@ -1,0 +1,98 @@
+"""
+Virtual time: a C{Clock} on which every call finds the time for which it was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import cast
+
+from twisted.internet.base import DelayedCall
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+
+#: Calls that may run without any time going by; past them something goes round for ever.
+MAX_BUSY = 1_000_000
+#: So that ten steps of 0.1 are as long as one of 1 (seconds).
+_ROUNDING = 1e-9
+
+_log = Logger()
+
+
+class _Call(DelayedCall):
+    """A delayed call that knows which host asked for it."""
+
+    owner: object = None
+
+
+class VirtualClock(Clock):
+    """
+    A C{Clock} whose L{advance} goes from one call to the next, where Twisted's own jumps to the end first; and, as a
+    reactor does, logs what a call raises and goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heap: list[tuple[float, int, _Call]] = []
+        self._count = 0
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
+        """See C{IReactorTime}."""
+        return self.callLaterFor(None, delay, callable, *args, **kw)
+
+    def callLaterFor(
+        self, owner: object, delay: float, callable: Callable[..., object], *args: object, **kw: object
+    ) -> IDelayedCall:
+        """As L{callLater}, for L{getDelayedCallsOf}."""
+        assert delay >= 0, f"{delay} seconds ago is too late"
+        call = _Call(self.rightNow + delay, callable, args, kw, lambda call: None, self._push, self.seconds)
+        call.owner = owner
+        self._push(call)
+        return call
+
+    def _push(self, call: DelayedCall) -> None:
+        self._count += 1
+        heappush(self._heap, (call.getTime(), self._count, cast(_Call, call)))
+
+    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
+        """See C{IReactorTime}."""
+        return sorted({call for _, _, call in self._heap if call.active()}, key=lambda call: call.getTime())
+
+    def getDelayedCallsOf(self, owner: object) -> Sequence[IDelayedCall]:
+        """The calls that one host waits for."""
+        return [call for call in self.getDelayedCalls() if cast(_Call, call).owner is owner]
+
+    def advance(self, amount: float) -> None:
+        """
+        Let time go by, and run what falls due.
+
+        @param amount: seconds.
+        @raise RuntimeError: L{MAX_BUSY} calls ran without any time going by.
+        """
+        end, busy, heap = self.rightNow + amount, 0, self._heap
+        while heap and heap[0][0] <= end + _ROUNDING:
+            time, _, call = heappop(heap)
+            if not call.active():
+                continue
+            if call.getTime() > time:  # it was put off
+                self._push(call)
+                continue
+            if time > self.rightNow:
+                self.rightNow, busy = time, 0
+            busy += 1
+            if busy > MAX_BUSY:
+                raise RuntimeError(f"{busy} calls without any time going by; the next is {call}")
+            self._run(call)
+        self.rightNow = max(end, self.rightNow)
+
+    @staticmethod
+    def _run(call: _Call) -> None:
+        call.called = 1
+        func, args, kw = call.func, call.args, call.kw
+        del call.func, call.args, call.kw
+        try:
+            func(*args, **kw)
+        except Exception:
+            _log.failure("while calling {func}", func=func)

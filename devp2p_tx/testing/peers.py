@@ -1,0 +1,130 @@
+"""
+Two peers that speak a capability, in memory.
+
+::
+
+    class TestGreeting(SynchronousTestCase):
+        def test_greets(self):
+            pair = connectedPair(Capability("greet", 1, 1, GreetingProtocol))
+            pair.protocolA.greet("hello")
+            pair.settle()
+            self.assertEqual(pair.protocolB.heard, ["hello"])
+            pair.close()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.errors import DisconnectReason
+from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, RLPxFactory, RLPxProtocol
+from devp2p_tx.testing._clock import VirtualClock
+from devp2p_tx.testing.network import MemoryNetwork
+
+#: Where the two are.
+ADDRESS_A, ADDRESS_B = "192.0.2.1", "192.0.2.2"
+#: The port on which B listens.
+PORT = 30303
+
+
+class Pair:
+    """
+    Two ends of one connection, C{a} having called C{b}.
+
+    @ivar a: one end.
+    @ivar b: the other.
+    @ivar network: what lies between them, which can be slowed, silenced and cut.
+    """
+
+    def __init__(self, network: MemoryNetwork, a: RLPxProtocol, b: RLPxProtocol) -> None:
+        self.network = network
+        self.a = a
+        self.b = b
+
+    @property
+    def clock(self) -> VirtualClock:
+        """The time of both."""
+        return self.network.clock
+
+    @property
+    def protocolA(self) -> Any:
+        """What A's first capability built for this peer."""
+        return self.a.channels[0].protocol
+
+    @property
+    def protocolB(self) -> Any:
+        """What B's first capability built for this peer."""
+        return self.b.channels[0].protocol
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by."""
+        self.network.advance(seconds)
+
+    def settle(self) -> None:
+        """Let all messages come through that can."""
+        self.network.advance(2 * self.network.latency)
+
+    def close(self, reason: int = DisconnectReason.REQUESTED) -> None:
+        """
+        Let A disconnect, and wait for the end, so that nothing is left for a test runner to complain about.
+
+        @param reason: what B is told.
+        """
+        self.a.disconnect(reason)
+        self.b.disconnect(reason)
+        self.advance(DISCONNECT_TIMEOUT + 4 * self.network.latency)
+
+
+class _Keeping(RLPxFactory):
+    """Keeps the protocols that it built."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.built: list[RLPxProtocol] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
+        protocol = super().buildProtocol(addr)
+        self.built.append(protocol)
+        return protocol
+
+
+def connectedPair(
+    capabilityA: ICapability | Sequence[ICapability],
+    capabilityB: ICapability | Sequence[ICapability] | None = None,
+    network: MemoryNetwork | None = None,
+) -> Pair:
+    """
+    Connect two peers, which have exchanged their Hellos and speak what they share.
+
+    @param capabilityA: what A offers: one, or several.
+    @param capabilityB: what B offers; by default the same, which then builds a protocol for each side.
+    @param network: where; by default a new one, without latency.
+    @raise ValueError: they share nothing, or a capability failed at once.
+    """
+    from twisted.internet.endpoints import TCP4ClientEndpoint  # takes over LISTEN_FDS, so not before it is wanted
+
+    network = network or MemoryNetwork()
+    capabilityB = capabilityA if capabilityB is None else capabilityB
+    keyA, keyB = (PrivateKey.generate(network.random.randbytes) for _ in range(2))
+    hostA, hostB = network.host(ADDRESS_A), network.host(ADDRESS_B)
+    draw = network.random.randbytes
+    caller = _Keeping(keyA, _several(capabilityA), "peer A", keyB.public_key, hostA, draw)
+    called = _Keeping(keyB, _several(capabilityB), "peer B", None, hostB, draw)
+    listening = hostB.listenTCP(PORT, called)
+    TCP4ClientEndpoint(hostA, ADDRESS_B, PORT).connect(caller)
+    network.advance(8 * network.latency)
+    listening.stopListening()
+    network.settle()
+    a, b = caller.built[0], called.built[0]
+    if not a.channels or not b.channels:
+        raise ValueError("the two peers share no capability")
+    return Pair(network, a, b)
+
+
+def _several(capabilities: ICapability | Sequence[ICapability]) -> list[ICapability]:
+    return list(capabilities) if isinstance(capabilities, Sequence) else [capabilities]

@@ -1,0 +1,88 @@
+"""
+Metadata and packages; what the tools are told is in pyproject.toml.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+
+
+def version() -> str:
+    """The version, read without importing the package, whose dependencies need not be there yet."""
+    [found] = re.findall(r'^__version__ = "([^"]+)"$', (here / "devp2p_tx/_version.py").read_text(), re.MULTILINE)
+    return str(found)
+
+
+#: Where safe-pysha3 has wheels; elsewhere its place is taken by pycryptodome, which is slower and always there.
+PYSHA3_WHEELS = (
+    "platform_python_implementation == 'CPython' and sys_platform == 'linux'"
+    " and (platform_machine == 'x86_64' or platform_machine == 'aarch64') and python_version < '3.16'"
+)
+
+# Every lower bound is installed and tested by the "oldest" environment: see tests/packaging/oldest.txt.
+REQUIRED = [
+    "twisted>=26.10",
+    "pyopenssl>=25.3",
+    "cryptography>=45.0.7",
+    "coincurve>=21",
+    "pycryptodome>=3.20",
+    f"safe-pysha3>=1.0.5; {PYSHA3_WHEELS}",
+    "rlp>=4.0.1",
+    "cramjam>=2.9",
+    "treq>=25.5",
+    "zope.interface>=8",
+]
+
+TEST = [
+    "hypothesis>=6.130",
+]
+
+DEV = [
+    *TEST,
+    "build>=1.2",
+    "coverage>=7.8",
+    "import-linter>=2.3",
+    "mypy>=2.4",
+    "mypy-zope>=1.0.17",
+    "pydoctor>=25.10",
+    "ruff>=0.17",
+    "towncrier>=25.8",
+]
+
+setup(
+    name="devp2p-tx",
+    version=version(),
+    description="Ethereum's peer-to-peer stack for Twisted: RLPx connections, and a node that keeps peers",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The devp2p-tx developers",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    keywords=["ethereum", "devp2p", "rlpx", "p2p", "twisted"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet",
+        "Topic :: System :: Networking",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.11",
+    install_requires=REQUIRED,
+    extras_require={"test": TEST, "dev": DEV},
+    # "twisted.plugins" has no __init__.py, so nothing finds it; and an __init__.py would hide every other plugin.
+    packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],
+    # Says that this directory itself goes onto the path of an editable install: otherwise the plugin is not found.
+    package_dir={"": "."},
+    package_data={"devp2p_tx": ["py.typed"]},
+    zip_safe=False,
+)

@@ -1,0 +1,82 @@
+"""
+Tests for L{devp2p_tx.core.snappy}; blocks made by hand are of snappy's C{format_description.txt}.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from devp2p_tx.core import snappy
+from devp2p_tx.core.rlpx.frames import MAX_SIZE
+from devp2p_tx.errors import InvalidSnappy, RemoteProtocolError
+
+
+def declaring(length: int, block: bytes = b"\0a") -> bytes:
+    """A block that declares C{length} plain bytes, whatever it contains: by default the literal "a"."""
+    preamble = b""
+    while length > 0x7F:
+        preamble += bytes((length & 0x7F | 0x80,))
+        length >>= 7
+    return preamble + bytes((length,)) + block
+
+
+class SnappyTests(SynchronousTestCase):
+    """Compressing and expanding."""
+
+    @given(st.binary(max_size=300), st.integers(0, 40))
+    def test_round_trip(self, data: bytes, times: int) -> None:
+        """What was compressed comes back, within a limit of just its size."""
+        plain = data * times
+        block = snappy.compress(plain)
+        self.assertEqual((type(block), snappy.decompress(block, len(plain))), (bytes, plain))
+
+    def test_made_by_hand(self) -> None:
+        """A literal and a copy; nothing at all; a preamble longer than it needs to be."""
+        self.assertEqual(snappy.decompress(b"\x06\x04ab\x01\x02", 6), b"ababab")
+        self.assertEqual(snappy.decompress(b"\0", 0), b"")
+        self.assertEqual(snappy.decompress(b"\x81\0\0a", 1), b"a")
+
+    def test_limit(self) -> None:
+        """The limit itself is within."""
+        block = snappy.compress(bytes(1000))
+        self.assertEqual(snappy.decompress(block, 1000), bytes(1000))
+        self.assertRaises(InvalidSnappy, snappy.decompress, block, 999)
+
+    def test_most_of_a_message(self) -> None:
+        """2^24-1 bytes of zeros fit in a message, a byte more does not."""
+        self.assertEqual(len(snappy.decompress(snappy.compress(bytes(MAX_SIZE)), MAX_SIZE)), MAX_SIZE)
+        self.assertRaises(InvalidSnappy, snappy.decompress, snappy.compress(bytes(MAX_SIZE + 1)), MAX_SIZE)
+
+    def test_bombs(self) -> None:
+        """Declared sizes over the limit are refused before anything is allocated."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for length in (MAX_SIZE + 1, 2**31, 2**32 - 1, 2**32, 2**63, 2**70):
+            self.assertRaises(InvalidSnappy, snappy.decompress, declaring(length), MAX_SIZE)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 100_000)
+
+    def test_declared_other_than_it_is(self) -> None:
+        """A block that expands to more, or to less, than it declares, is refused."""
+        long_copy = b"\x00a" + b"\xfe\x01\x00" * 1000  # "a", and a thousand times 64 copies of it
+        for block in (declaring(10, long_copy), declaring(0), declaring(2), declaring(65, long_copy)):
+            self.assertRaises(InvalidSnappy, snappy.decompress, block, MAX_SIZE)
+        self.assertEqual(snappy.decompress(declaring(64001, long_copy), MAX_SIZE), b"a" * 64001)
+
+    def test_malformed(self) -> None:
+        """No preamble, half a preamble, a literal or a copy that is cut, a copy of what never was."""
+        self.assertTrue(issubclass(InvalidSnappy, RemoteProtocolError))
+        blocks = [b"", b"\x80", b"\xff" * 10, b"\x05", b"\x05\x10ab", b"\x05\0a\x01", b"\x05\0a\x01\x02", b"\x04\x01\0"]
+        for block in blocks:
+            self.assertRaises(InvalidSnappy, snappy.decompress, block, MAX_SIZE)
+
+    @given(st.binary(max_size=60))
+    def test_garbage(self, block: bytes) -> None:
+        """Whatever bytes come, they expand within the limit or are an error of their sender's."""
+        try:
+            self.assertLessEqual(len(snappy.decompress(block, 100)), 100)
+        except InvalidSnappy:
+            pass

@@ -1,0 +1,293 @@
+"""
+Foreign peers as processes, that are told what to do, and tell what happens, in lines of JSON.
+
+What they understand and say is in C{go/README.md} and in C{js/peer.mjs}.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from devp2p_tx.errors import DisconnectReason, reason_text
+from devp2p_tx.net.oneshot import OneShot
+from tests.interop.journal import Event, Journal
+
+#: How long a build may take, which downloads what it needs (seconds).
+BUILD_TIMEOUT = 900
+#: How long a process may take to end when its input is closed, before it is killed (seconds).
+END_TIMEOUT = 10.0
+#: How much of what a process complains of is kept for a test's report (bytes).
+MAX_COMPLAINT = 4096
+
+_HERE = Path(__file__).resolve().parent
+P = TypeVar("P", bound="ForeignPeer")
+
+
+# Builds.
+
+
+def _digest(files: list[Path]) -> str:
+    """What tells one version of a program from another."""
+    contents = hashlib.sha256()
+    for file in sorted(files):
+        contents.update(f"{file.name} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return contents.hexdigest()[:16]
+
+
+@contextmanager
+def _cacheDirectory() -> Iterator[Path]:
+    """Where the programs are kept; only one process at a time builds there."""
+    default = Path(tempfile.gettempdir(), f"devp2p-interop-{os.getuid()}")
+    directory = Path(os.environ.get("DEVP2P_INTEROP_CACHE") or default)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise AssertionError(f"{directory} belongs to somebody else: set DEVP2P_INTEROP_CACHE")
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory
+
+
+def _build(wanted: str, make: Callable[[Path], object]) -> Path:
+    """What C{make} leaves at the path that it is given, made once."""
+    with _cacheDirectory() as directory:
+        made, making = directory / wanted, directory / f"{wanted}.making"
+        if not made.exists():
+            shutil.rmtree(making, ignore_errors=True)
+            make(making)
+            making.rename(made)
+        return made
+
+
+def _run(directory: Path, tool: str, *arguments: str) -> None:
+    """
+    @raise AssertionError: the tool is not there, or it failed.
+    """
+    if shutil.which(tool) is None:
+        raise AssertionError(f"the interop tests need {tool!r}, which is not on the PATH")
+    done = subprocess.run(
+        [tool, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", timeout=BUILD_TIMEOUT,
+    )
+    if done.returncode:
+        raise AssertionError(f"{tool} {' '.join(arguments)} failed in {directory}:\n{done.stdout[-MAX_COMPLAINT:]}")
+
+
+def _buildGeth() -> list[str]:
+    source = _HERE / "go"
+    files = [*source.glob("*.go"), source / "go.mod", source / "go.sum"]
+    program = _build(f"geth-{_digest(files)}", lambda path: _run(source, "go", "build", "-o", str(path), "."))
+    return [str(program)]
+
+
+def _buildEthereumJS() -> list[str]:
+    names = ("package.json", ".npmrc", "peer.mjs")
+    source = _HERE / "js"
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        for name in names:
+            shutil.copy(source / name, directory)
+        _run(directory, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
+
+    directory = _build(f"ethereumjs-{_digest([source / name for name in names])}", make)
+    node = shutil.which("node")
+    if node is None:
+        raise AssertionError("the interop tests need 'node', which is not on the PATH")
+    return [node, str(directory / "peer.mjs")]
+
+
+@cache
+def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
+    """How to run a program, or why it cannot be, which is found out once."""
+    try:
+        return build()
+    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+# Processes.
+
+
+class ForeignPeer(ProcessProtocol):
+    """
+    A peer in a process of its own.
+
+    @ivar id: its public key, 128 hex digits.
+    @ivar enode: its node URL.
+    @ivar port: where it listens.
+    @cvar name: what its Hello calls it.
+    """
+
+    name: ClassVar[str]
+    id: str
+    enode: str
+    port: int
+    _builder: ClassVar[Callable[[], list[str]]]
+
+    def __init__(self) -> None:
+        self._journal = Journal(type(self).__name__)
+        self._line = b""
+        self._complaint = b""
+        self._ended: OneShot[None] = OneShot()
+
+    # What a test does.
+
+    @classmethod
+    def build(cls) -> list[str]:
+        """
+        How to run the program, after it was built.
+
+        @raise AssertionError: a tool is missing, or failed.
+        """
+        built = _attempt(cls._builder)
+        if isinstance(built, str):
+            raise AssertionError(built)
+        return built
+
+    @classmethod
+    async def start(cls: type[P], **flags: Any) -> P:
+        """Run it; C{maxPeers=1} is the flag C{--max-peers 1}, and C{noDial=True} is C{--no-dial}."""
+        from twisted.internet import reactor
+
+        peer = cls()
+        command = [*cls.build(), "--name", cls.name, *_arguments(flags)]
+        reactor.spawnProcess(peer, command[0], command, env=os.environ)  # type: ignore[attr-defined]
+        try:
+            ready = await peer.expect("ready")
+        except BaseException:
+            await peer.close()
+            raise
+        peer.id, peer.enode, peer.port = ready["id"], ready["enode"], ready["port"]
+        return peer
+
+    def command(self, cmd: str, **fields: Any) -> None:
+        """Tell it to do something."""
+        self.transport.write(json.dumps({"cmd": cmd, **fields}).encode() + b"\n")
+
+    def expect(self, event: str, **fields: Any) -> Deferred[Event]:
+        """See L{Journal.expect}."""
+        return self._journal.expect(event, **fields)
+
+    def dial(self, enode: str) -> None:
+        """Have it dial once."""
+        raise NotImplementedError
+
+    async def refusal(self, enode: str) -> int:
+        """Have it dial once; the reason that it is given."""
+        raise NotImplementedError
+
+    async def dropped(self, id: str) -> int:
+        """The reason for which it lost a peer that had told it one."""
+        raise NotImplementedError
+
+    def send(self, id: str, cap: str, size: int, seed: int) -> None:
+        """Have it make a request of random bytes."""
+        self.command("send", id=id, cap=cap, size=size, seed=seed)
+
+    async def stop(self) -> None:
+        """Have it tell its peers that it quits, and end."""
+        self.command("stop")
+        await self.expect("stopped")
+        await self._ended.when()
+
+    async def close(self) -> None:
+        """End it, however it stands."""
+        from twisted.internet import reactor
+
+        self.transport.closeStdin()
+        ended = self._ended.when()
+        kill = reactor.callLater(END_TIMEOUT, self._kill)  # type: ignore[attr-defined]
+        await ended
+        if kill.active():
+            kill.cancel()
+
+    def _kill(self) -> None:
+        self.transport.signalProcess("KILL")
+
+    # What the process does.
+
+    def outReceived(self, data: bytes) -> None:
+        """See C{ProcessProtocol}."""
+        *lines, self._line = (self._line + data).split(b"\n")
+        for line in lines:
+            self._journal.record(**json.loads(line))
+
+    def errReceived(self, data: bytes) -> None:
+        """See C{ProcessProtocol}."""
+        self._complaint = (self._complaint + data)[-MAX_COMPLAINT:]
+
+    def processEnded(self, reason: Failure) -> None:
+        """See C{ProcessProtocol}."""
+        self._journal.end(f"it ended: {reason.getErrorMessage()} {self._complaint.decode(errors='replace')}")
+        self._ended.fire(None)
+
+
+def _arguments(flags: dict[str, Any]) -> Iterator[str]:
+    for flag, value in flags.items():
+        yield "--" + "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in flag)
+        if value is not True:
+            yield str(value)
+
+
+_REASONS = {reason_text(reason): reason for reason in DisconnectReason}
+
+
+class GethPeer(ForeignPeer):
+    """go-ethereum's C{p2p.Server}."""
+
+    name = "Geth/interop/1.0"
+    _builder = staticmethod(_buildGeth)
+
+    def dial(self, enode: str) -> None:
+        """See L{ForeignPeer}."""
+        self.command("setup", enode=enode)
+
+    async def refusal(self, enode: str) -> int:
+        """See L{ForeignPeer}."""
+        self.dial(enode)
+        error: str = (await self.expect("setup"))["error"]
+        return _REASONS[error.rpartition(": ")[2]]  # "rlpx proto error: ..." of a Disconnect instead of a Hello
+
+    async def dropped(self, id: str) -> int:
+        """See L{ForeignPeer}."""
+        return _REASONS[(await self.expect("drop", id=id))["error"]]
+
+    def run(self, script: str, enode: str, **fields: Any) -> Deferred[Event]:
+        """Have it run a script on a bare connection; fires with what came of it."""
+        self.command("raw", script=script, enode=enode, **fields)
+        return self.expect("raw", script=script)
+
+
+class EthereumJSPeer(ForeignPeer):
+    """C{@ethereumjs/devp2p}."""
+
+    name = "ethereumjs/interop"
+    _builder = staticmethod(_buildEthereumJS)
+
+    def dial(self, enode: str) -> None:
+        """See L{ForeignPeer}."""
+        self.command("dial", enode=enode)
+
+    async def refusal(self, enode: str) -> int:
+        """See L{ForeignPeer}."""
+        self.dial(enode)
+        return int((await self.expect("drop", we=False))["reason"])
+
+    async def dropped(self, id: str) -> int:
+        """See L{ForeignPeer}."""
+        return int((await self.expect("drop", id=id, we=False))["reason"])

@@ -1,0 +1,103 @@
+"""
+Tests for L{devp2p_tx.net.connecting}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError, DNSLookupError, TimeoutError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.errors import InvalidNode
+from devp2p_tx.net.connecting import CONNECT_TIMEOUT, clientEndpoint, connect
+from devp2p_tx.testing import MemoryNetwork
+
+KEY = PrivateKey(bytes(31) + b"\1").public_key
+HERE, HERE_6, THERE, THERE_6 = "192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"
+
+
+def node(host: str, **changes: Any) -> Node:
+    """Who listens at an address."""
+    return Node(KEY, **{"ip": ip_address(host), "tcp": 30303, **changes})
+
+
+class ConnectTests(SynchronousTestCase):
+    """L{connect}."""
+
+    def setUp(self) -> None:
+        self.network = MemoryNetwork()
+        self.here, self.there = self.network.host(HERE, HERE_6), self.network.host(THERE, THERE_6)
+        self.there.listenTCP(30303, Factory.forProtocol(Protocol), interface="::")
+        self.reached: list[IAddress] = []
+
+    def connect(self, to: Node) -> Deferred[Any]:
+        """Connect, and let a moment pass."""
+        connecting = connect(self.here, to, self._build)
+        self.network.advance(1)
+        return connecting
+
+    def _build(self, address: IAddress) -> Protocol:
+        self.reached.append(address)
+        return Protocol()
+
+    def _hosts(self) -> list[str]:
+        return [getattr(address, "host", "") for address in self.reached]
+
+    def test_addresses(self) -> None:
+        """Of either family; it fires with the protocol that was made for the address that was reached."""
+        for host in (THERE, THERE_6):
+            protocol = self.successResultOf(self.connect(node(host)))
+            self.assertEqual(protocol.transport.getPeer().host, host)
+        self.assertEqual(self._hosts(), [THERE, THERE_6])
+
+    def test_name(self) -> None:
+        """A name is looked up, and the address that was found is what is told."""
+        self.network.names["boot.example"] = [THERE]
+        self.successResultOf(self.connect(node(HERE, ip=None, hostname="Boot.Example")))
+        self.assertEqual(self._hosts(), [THERE])
+
+    def test_unknown_name(self) -> None:
+        """A name that means nothing."""
+        self.failureResultOf(self.connect(node(HERE, ip=None, hostname="nobody.example")), DNSLookupError)
+
+    def test_incomplete(self) -> None:
+        """A node that is nowhere to be reached."""
+        for to, sentence in [(node(HERE, ip=None), "has no address"), (node(THERE, tcp=0), "has no TCP port")]:
+            error = self.assertRaises(InvalidNode, clientEndpoint, self.here, to)
+            self.assertIn(sentence, str(error))
+            self.assertIn(KEY.node_id.hex()[:16], str(error))
+
+    def test_refused(self) -> None:
+        """Nobody listens."""
+        self.failureResultOf(self.connect(node(THERE, tcp=1)), ConnectionRefusedError)
+
+    def test_timeout(self) -> None:
+        """Nobody answers: it is given up after 15 seconds."""
+        connecting = self.connect(node("192.0.2.99"))
+        self.network.advance(CONNECT_TIMEOUT - 1.5)
+        self.assertNoResult(connecting)
+        self.network.advance(0.5)
+        self.failureResultOf(connecting, TimeoutError)
+        self.assertEqual(CONNECT_TIMEOUT, 15)
+
+    def test_cancel(self) -> None:
+        """Cancelling gives it up, and leaves nothing behind."""
+        connecting = self.connect(node("192.0.2.99"))
+        connecting.cancel()
+        self.failureResultOf(connecting, ConnectingCancelledError)
+        self.network.settle()
+        self.assertEqual(self.here.getDelayedCalls(), [])
+
+    def test_no_protocol(self) -> None:
+        """C{None} in place of a protocol closes the connection."""
+        connecting = connect(self.here, node(THERE), lambda address: None)
+        self.network.advance(1)
+        self.failureResultOf(connecting)
+        self.assertEqual(self.network.connections, {})

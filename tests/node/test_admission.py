@@ -1,0 +1,130 @@
+"""
+Tests for L{devp2p_tx.node.admission}: every combination of what the checks look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, cast
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.errors import DisconnectReason
+from devp2p_tx.net.capability import Capability
+from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
+from devp2p_tx.node.peer import Conn, ConnectionFlags, Peer
+
+HERSELF, HE = (Node(PrivateKey(bytes([number]) * 32).public_key) for number in (1, 2))
+OTHERS = [bytes([number]) * 32 for number in range(3)]
+ECHO = Capability("echo", 1, 1)
+MAX_PEERS, MAX_INBOUND = 3, 2
+
+TOO_MANY = DisconnectReason.TOO_MANY_PEERS
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One combination.
+
+    @ivar trusted: the connection is one of a trusted node.
+    @ivar inbound: it was dialled by the other side.
+    @ivar full: there are as many peers as there may be.
+    @ivar inboundFull: as many of them as may have dialled us.
+    @ivar known: the node is a peer.
+    @ivar self: it is ourselves.
+    """
+
+    trusted: bool
+    inbound: bool
+    full: bool
+    inboundFull: bool
+    known: bool
+    self: bool
+
+    @property
+    def node(self) -> Node:
+        """Who is there."""
+        return HERSELF if self.self else HE
+
+    @property
+    def conn(self) -> Conn:
+        """The connection."""
+        flags = ConnectionFlags.INBOUND if self.inbound else ConnectionFlags.STATIC_DIALED
+        if self.trusted:
+            flags |= ConnectionFlags.TRUSTED
+        conn = Conn(cast(Any, None), flags)
+        conn.node = self.node
+        return conn
+
+    @property
+    def peerSet(self) -> PeerSet:
+        """What it is compared with."""
+        ids = ([self.node.node_id] if self.known else []) + OTHERS
+        peers = cast(dict[bytes, Peer], dict.fromkeys(ids[: MAX_PEERS if self.full else MAX_PEERS - 1]))
+        inbound = MAX_INBOUND if self.inboundFull else MAX_INBOUND - 1
+        return PeerSet(peers, inbound, MAX_PEERS, MAX_INBOUND, HERSELF.node_id)
+
+    @property
+    def expected(self) -> DisconnectReason | None:
+        """The first rule that forbids it."""
+        rules = [
+            (self.full and not self.trusted, TOO_MANY),
+            (self.inbound and self.inboundFull and not self.trusted, TOO_MANY),
+            (self.known, DisconnectReason.ALREADY_CONNECTED),
+            (self.self, DisconnectReason.SELF),
+        ]
+        return next((reason for forbids, reason in rules if forbids), None)
+
+
+CASES = [Case(*each) for each in product((False, True), repeat=6)]
+
+
+class PostHandshakeTests(SynchronousTestCase):
+    """L{checkPostHandshake}."""
+
+    def test_every_combination(self) -> None:
+        """The first rule that forbids it gives the reason."""
+        for case in CASES:
+            self.assertIs(checkPostHandshake(case.conn, case.peerSet), case.expected, case)
+
+    def test_combinations_tell_apart(self) -> None:
+        """Every outcome is among them."""
+        self.assertEqual(
+            {case.expected for case in CASES},
+            {None, TOO_MANY, DisconnectReason.ALREADY_CONNECTED, DisconnectReason.SELF},
+        )
+
+    def test_trusted_peers_count(self) -> None:
+        """Trusted peers may be more than there may be peers; the others then see a full house."""
+        peers = cast(dict[bytes, Peer], dict.fromkeys(OTHERS))
+        crowded = PeerSet(peers, 3, maxPeers=1, maxInbound=0, selfId=HERSELF.node_id)
+        stranger = Case(False, False, False, False, False, False).conn
+        trusted = Case(True, True, False, False, False, False).conn
+        self.assertIs(checkPostHandshake(stranger, crowded), TOO_MANY)
+        self.assertIsNone(checkPostHandshake(trusted, crowded))
+
+
+class AddPeerTests(SynchronousTestCase):
+    """L{checkAddPeer}."""
+
+    def test_useless_first(self) -> None:
+        """Who shares nothing is told so, whatever else there is against him."""
+        for case in CASES:
+            reason = checkAddPeer(case.conn, case.peerSet, [ECHO], [])
+            self.assertIs(reason, DisconnectReason.USELESS_PEER, case)
+
+    def test_then_all_the_others(self) -> None:
+        """Who shares something is looked at as before."""
+        for case in CASES:
+            reason = checkAddPeer(case.conn, case.peerSet, [ECHO], [Match(ECHO, 16)])
+            self.assertIs(reason, case.expected, case)
+
+    def test_nothing_offered(self) -> None:
+        """To a node that offers nothing everybody is of use."""
+        for case in CASES:
+            self.assertIs(checkAddPeer(case.conn, case.peerSet, [], []), case.expected, case)
