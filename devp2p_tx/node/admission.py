@@ -6,7 +6,7 @@ They look only at what they are given, and are made twice, since between the han
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from devp2p_tx.core.p2p.capabilities import Match
@@ -25,7 +25,7 @@ class PeerSet:
     @ivar maxPeers: how many there may be.
     @ivar maxInbound: how many of them may have dialled us.
     @ivar selfId: our own node id.
-    @ivar arriving: the node ids of those who dialled us and are between the two checkpoints.
+    @ivar pending: the connections between the two checkpoints.
     """
 
     peers: Mapping[bytes, Peer]
@@ -33,20 +33,13 @@ class PeerSet:
     maxPeers: int
     maxInbound: int
     selfId: bytes
-    arriving: Container[bytes] = ()
+    pending: Collection[Conn] = ()
 
 
 def checkPostHandshake(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
     """The first checkpoint, when it is known who is there: why it may not go on, if it may not."""
-    if not conn.isTrusted and len(peerSet.peers) >= peerSet.maxPeers:
-        return DisconnectReason.TOO_MANY_PEERS
-    if not conn.isTrusted and conn.isInbound and peerSet.inbound >= peerSet.maxInbound:
-        return DisconnectReason.TOO_MANY_PEERS
-    if conn.node.node_id in peerSet.peers:
-        return DisconnectReason.ALREADY_CONNECTED
-    if conn.node.node_id == peerSet.selfId:
-        return DisconnectReason.SELF
-    return None
+    reason = _check(conn, peerSet)
+    return DisconnectReason.ALREADY_CONNECTED if reason is None and _crosses(conn, peerSet) else reason
 
 
 def checkAddPeer(
@@ -60,16 +53,29 @@ def checkAddPeer(
     """
     if offered and not matches:
         return DisconnectReason.USELESS_PEER
-    reason = checkPostHandshake(conn, peerSet)
-    return _checkCrossing(conn, peerSet) if reason is None else reason
+    return _check(conn, peerSet)
 
 
-def _checkCrossing(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
+def _check(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
+    if not conn.isTrusted and len(peerSet.peers) >= peerSet.maxPeers:
+        return DisconnectReason.TOO_MANY_PEERS
+    if not conn.isTrusted and conn.isInbound and peerSet.inbound >= peerSet.maxInbound:
+        return DisconnectReason.TOO_MANY_PEERS
+    if conn.node.node_id in peerSet.peers:
+        return DisconnectReason.ALREADY_CONNECTED
+    if conn.node.node_id == peerSet.selfId:
+        return DisconnectReason.SELF
+    return None
+
+
+def _crosses(conn: Conn, peerSet: PeerSet) -> bool:
     """
-    Two nodes that dial each other at once would each keep its own connection and refuse the other's, and do so again at
-    every attempt. So the one with the greater id gives way: the connection that the other dialled is about to be a peer.
+    Whether the two nodes have dialled each other at once, and we have let the other connection go on already.
+
+    Of two such connections each side might keep another, and both would end, again and again. So only the side with
+    the greater id chooses; the one that it refuses here, before its Hello, can be a peer nowhere.
     """
     nodeId = conn.node.node_id
-    if not conn.isInbound and nodeId in peerSet.arriving and nodeId < peerSet.selfId:
-        return DisconnectReason.ALREADY_CONNECTED
-    return None
+    return nodeId < peerSet.selfId and any(
+        other.node.node_id == nodeId and other.isInbound != conn.isInbound for other in peerSet.pending
+    )

@@ -30,6 +30,7 @@ class InboundRefusal(Enum):
     NETRESTRICT = "not in netrestrict list"
     THROTTLED = "too many attempts"
     PENDING = "too many pending connections"
+    STOPPED = "server stopped"
 
 
 class InboundThrottle:
@@ -79,6 +80,7 @@ class InboundFactory(Factory):
         self._maxPending = maxPending
         self._netrestrict = netrestrict
         self._throttle = InboundThrottle()
+        self._closed = False
 
     def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol | None:
         """See C{IProtocolFactory}; C{None} closes the connection."""
@@ -94,8 +96,14 @@ class InboundFactory(Factory):
         """A connection that was pending is a peer now, or gone."""
         self.pending -= 1
 
+    def close(self) -> None:
+        """Let nobody in any more, though a port that is being closed may still bring some."""
+        self._closed = True
+
     def _check(self, addr: IAddress | None) -> InboundRefusal | None:
         ip = None if addr is None else addressIP(addr)
+        if self._closed:
+            return InboundRefusal.STOPPED
         if self.pending >= self._maxPending:
             return InboundRefusal.PENDING
         if ip is None:  # a UNIX socket, say: whoever may connect there, may

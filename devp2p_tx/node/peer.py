@@ -99,8 +99,15 @@ class Conn:
 
     @property
     def isTrusted(self) -> bool:
-        """Whether limits do not count for it."""
+        """Whether limits do not count for it, which changes at run time."""
         return ConnectionFlags.TRUSTED in self.flags
+
+    @isTrusted.setter
+    def isTrusted(self, trusted: bool) -> None:
+        if trusted:
+            self.flags |= ConnectionFlags.TRUSTED
+        else:
+            self.flags &= ~ConnectionFlags.TRUSTED
 
 
 class Peer:
@@ -154,10 +161,7 @@ class Peer:
 
     @trusted.setter
     def trusted(self, trusted: bool) -> None:
-        if trusted:
-            self._conn.flags |= ConnectionFlags.TRUSTED
-        else:
-            self._conn.flags &= ~ConnectionFlags.TRUSTED
+        self._conn.isTrusted = trusted
 
     def runningCap(self, name: str, versions: Sequence[int]) -> bool:
         """Whether one of these versions of a capability is spoken."""

@@ -29,7 +29,7 @@ from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.enr.url import format_node, node_text
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
@@ -42,12 +42,15 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.dns import TextResolver, systemResolver
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import Dialer
+from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
@@ -86,6 +89,8 @@ class Server(service.Service):
         seconds: Callable[[], float] | None = None,
         randomBytes: RandomBytes = urandom,
         random: Random | None = None,
+        unixTime: Callable[[], float] = time.time,
+        resolver: Callable[[], TextResolver] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -94,6 +99,8 @@ class Server(service.Service):
             another, that reactor's own.
         @param randomBytes: randomness for keys.
         @param random: randomness for choices.
+        @param unixTime: the time of day, for what packets and records say.
+        @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -110,6 +117,7 @@ class Server(service.Service):
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._inbound = 0
+        self._pending: set[Conn] = set()
         self._trusted = {node.node_id for node in config.trustedNodes}
         self._feed: Feed[PeerEvent] = Feed()
         self._ports: list[IListeningPort] = []
@@ -117,11 +125,18 @@ class Server(service.Service):
         self._stopped: OneShot[None] = OneShot()
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
+        random = random or SystemRandom()
+        self._records: Feed[Node] = Feed()
+        self._discovery = Discovery(
+            config, reactor, self._seconds, unixTime, random, self.metrics,
+            resolver or partial(systemResolver, reactor), self._recordChanged,
+        )
         plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random or SystemRandom()
+            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
         )
         self._dialer = Dialer(
-            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict
+            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict,
+            self._discovery,
         )
         self._accepting = InboundFactory(
             self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
@@ -151,13 +166,23 @@ class Server(service.Service):
         try:
             if self.config.listen is not None:
                 await self._listen(self.config.listen)
+            self._startDiscovery()
         except Exception:
             await self.stopService()
             raise
         for node in self.config.staticNodes:
             self._dialer.plan.add_static(node)
-        self._dialer.start()
+        self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
+
+    def _startDiscovery(self) -> None:
+        interface, port = "", 0
+        for listening in self._ports:
+            host = listening.getHost()
+            if (ip := addressIP(host)) is not None:
+                self._discovery.listensAt(ip, host.port)
+                interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
+        self._discovery.start(interface, port)
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
@@ -187,6 +212,7 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
+        self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
         closing.append(self._dialer.stop())
@@ -194,6 +220,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        await self._discovery.stop()
         self._post(self._afterLast)
 
     def _afterLast(self) -> None:
@@ -218,7 +245,10 @@ class Server(service.Service):
         self._turn = None
         inbox, self._inbox = self._inbox, deque()
         for operation in inbox:
-            operation()
+            try:
+                operation()
+            except Exception:  # such as for what is no node; those behind it wait for their answers all the same
+                _log.failure("{operation}", operation=operation)
 
     def checkpoint(self, conn: Conn, stage: Stage) -> Deferred[None]:
         """
@@ -236,12 +266,13 @@ class Server(service.Service):
         if not self.isRunning:
             conn.cont.errback(ServerStopped("server stopped"))
             return
+        conn.isTrusted = conn.node.node_id in self._trusted
         if stage is Stage.POST_HANDSHAKE:
-            if conn.node.node_id in self._trusted:
-                conn.flags |= ConnectionFlags.TRUSTED
             reason = checkPostHandshake(conn, self._peerSet())
-            if reason is None and conn.isInbound:
-                self._dialer.plan.inbound_pending(conn.node.node_id)
+            if reason is None:
+                self._pending.add(conn)
+                if conn.isInbound:
+                    self._dialer.plan.inbound_pending(conn.node.node_id)
         else:
             matches = match(self.config.capabilities, conn.hello.caps)
             reason = checkAddPeer(conn, self._peerSet(), self.config.capabilities, matches)
@@ -254,8 +285,7 @@ class Server(service.Service):
 
     def _peerSet(self) -> PeerSet:
         return PeerSet(
-            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId,
-            self._dialer.plan.pending_inbound,
+            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId, self._pending
         )
 
     def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
@@ -318,6 +348,7 @@ class Server(service.Service):
             self._setUpFailed(conn, stage, error)
             raise
         finally:
+            self._pending.discard(conn)
             if conn.isInbound and transport.remoteKey is not None:
                 self._dialer.plan.inbound_settled(transport.remoteKey.node_id)
                 self._dialer.evaluate()
@@ -429,6 +460,8 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
+        if self._discovery.discv4 is not None:
+            return self._discovery.self()
         ip, port = self._listensAt()
         return Node(self.config.key.public_key, ip, port, port)
 
@@ -447,8 +480,9 @@ class Server(service.Service):
             "id": node.node_id.hex(),
             "name": self.config.name,
             "enode": format_node(node),
+            "enr": node_text(self._discovery.self()),
             "ip": str(node.ip),
-            "ports": {"discovery": 0, "listener": node.tcp},
+            "ports": {"discovery": node.udp if self.discv4 else 0, "listener": node.tcp},
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
@@ -456,6 +490,19 @@ class Server(service.Service):
     def peersInfo(self) -> list[dict[str, Any]]:
         """As go-ethereum's C{admin_peers} shows them, in the order of their node ids."""
         return [peer.info() for peer in self.peers()]
+
+    @property
+    def discv4(self) -> DiscoveryV4 | None:
+        """Discovery v4, while it runs."""
+        return self._discovery.discv4
+
+    def subscribeRecords(self, subscriber: Callable[[Node], object]) -> Subscription:
+        """Call C{subscriber} with ourselves whenever our record was signed anew, since what it says has changed."""
+        return self._records.subscribe(subscriber)
+
+    def _recordChanged(self) -> None:
+        if self._records:
+            self._post(lambda: self._records.send(self._discovery.self()))
 
     # Events.
 

@@ -181,9 +181,7 @@ class MemoryNodeStore:
         """A FINDNODE had no useful answer; how many in a row by now, of discv4 or discv5."""
         key = _key(node_id, ip)
         old = self._endpoint(key)
-        new = (
-            old._replace(failures_v5=old.failures_v5 + 1) if v5 else old._replace(failures_v4=old.failures_v4 + 1)
-        )
+        new = old._replace(failures_v5=old.failures_v5 + 1) if v5 else old._replace(failures_v4=old.failures_v4 + 1)
         self._put_endpoint(key, new)
         return new.failures_v5 if v5 else new.failures_v4
 

@@ -45,10 +45,11 @@ class _Table(NamedTuple):
 
     def insert(self) -> str:
         values = ", ".join("?" * (len(self.key_columns) + len(self.columns)))
-        return f"INSERT OR REPLACE INTO {self.name} VALUES ({values})"
+        return f"INSERT OR REPLACE INTO {self.name} VALUES ({values})"  # noqa: S608 - our own names
 
     def delete(self) -> str:
-        return f"DELETE FROM {self.name} WHERE {' AND '.join(f'{name} = ?' for name in self.key_columns)}"
+        condition = " AND ".join(f"{name} = ?" for name in self.key_columns)
+        return f"DELETE FROM {self.name} WHERE {condition}"  # noqa: S608 - our own names
 
     def read_all(self, connection: sqlite3.Connection) -> Iterator[tuple[Key, Any]]:
         """
@@ -58,7 +59,7 @@ class _Table(NamedTuple):
         """
         kinds = tuple(_TYPES[kind] for kind in (*self.key_columns.values(), *self.columns.values()))
         width = len(self.key_columns)
-        for row in connection.execute(f"SELECT * FROM {self.name}"):
+        for row in connection.execute(f"SELECT * FROM {self.name}"):  # noqa: S608 - our own names
             if tuple(map(type, row)) != kinds:
                 raise sqlite3.DatabaseError(f"table {self.name} has values of foreign types")
             yield row[:width], self.row_type(*row[width:])
@@ -250,7 +251,7 @@ def _take_batches(tables: list[tuple[_Table, Rows[Any]]], limit: int | None) -> 
 
 def _write_rows(connection: sqlite3.Connection, table: _Table, rows: Rows[Any], keys: list[Key]) -> None:
     if rows.rewrite:
-        connection.execute(f"DELETE FROM {table.name}")
+        connection.execute(f"DELETE FROM {table.name}")  # noqa: S608 - our own names
     connection.executemany(table.delete(), [key for key in keys if rows.get(key) is None])
     connection.executemany(table.insert(), [(*key, *row) for key in keys if (row := rows.get(key)) is not None])
 

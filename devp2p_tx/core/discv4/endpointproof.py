@@ -1,9 +1,9 @@
 """
 Who has proved to be where: the bonds of discv4 (devp2p C{discv4.md}, "Endpoint Proof").
 
-A node proves its address by a PONG that echoes our PING; from then on it may ask us for more than a PONG. We proved ours
-to it, as far as we know, when it sent a PING, to which we answer with a PONG. Both hold for a node id at an IP address,
-whatever the port, and for 24 hours, as with the other clients (the specification says 12).
+A node proves its address by a PONG that echoes our PING; from then on it may ask us for more than a PONG. We proved
+ours to it, as far as we know, when it sent a PING, to which we answer with a PONG. Both hold for a node id at an IP
+address, whatever the port, and for 24 hours, as with the other clients (the specification says 12).
 
 Times are unix times in seconds, since bonds outlive a restart in a node database.
 """
@@ -11,6 +11,7 @@ Times are unix times in seconds, since bonds outlive a restart in a node databas
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress
 
@@ -25,9 +26,27 @@ _Host = tuple[bytes, IPAddress]
 _Table = OrderedDict[_Host, float]
 
 
+class Proofs(Protocol):
+    """What the protocol wants of whoever remembers proofs, such as a node database; see L{EndpointProofs}."""
+
+    def ping_received(self, node_id: bytes, ip: IPAddress, unix_time: float) -> None: ...
+
+    def pong_received(self, node_id: bytes, ip: IPAddress, unix_time: float) -> None: ...
+
+    def is_proved(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool: ...
+
+    def should_prove(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool: ...
+
+    def failures(self, node_id: bytes, ip: IPAddress) -> int: ...
+
+    def count_failure(self, node_id: bytes, ip: IPAddress) -> None: ...
+
+    def clear_failures(self, node_id: bytes, ip: IPAddress) -> None: ...
+
+
 class EndpointProofs:
     """
-    Proofs by (node id, IP address).
+    Proofs in memory, by (node id, IP address).
 
     PINGs are kept apart from PONGs: anybody can send PINGs in any name from any address, and must not be able to push
     out the proofs, which take a round trip.

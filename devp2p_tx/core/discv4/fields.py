@@ -1,13 +1,14 @@
 """
-RLP lists read only as far as one must.
+RLP lists read only as far as one must, and written without looking at what each item is.
 
 EIP-8 lets a packet carry further items, which a full decoder would read before they are ignored: 1280 bytes of the
-smallest items cost it as much as twelve signatures. Here the cost is bound by the fields that a packet has; what follows
-them is skipped unread. What is read must be canonical.
+smallest items cost it as much as twelve signatures. Here the cost is bound by the fields that a packet has; what
+follows them is skipped unread. What is read must be canonical.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from devp2p_tx.errors import InvalidRLP
@@ -106,3 +107,36 @@ def read_uint(data: bytes, field: Field, size: int = 8) -> int:
     if is_list or stop - start > size or (stop > start and data[start] == 0):
         raise InvalidRLP(f"not an unsigned integer of {size} bytes")
     return int.from_bytes(data[start:stop], "big")
+
+
+def write_bytes(data: bytes) -> bytes:
+    """A field that is bytes."""
+    size = len(data)
+    if size == 1 and data[0] < _STRING:
+        return data
+    return (_SHORT_STRINGS[size] if size <= _SHORT else _long_header(_STRING, size)) + data
+
+
+def write_uint(value: int) -> bytes:
+    """A field that is an unsigned integer."""
+    if value < _STRING:
+        return _SMALL[value]
+    size = (value.bit_length() + 7) // 8
+    return _SHORT_STRINGS[size] + value.to_bytes(size, "big")
+
+
+def write_list(items: Iterable[bytes]) -> bytes:
+    """A list of items that are written already."""
+    content = b"".join(items)
+    size = len(content)
+    return (bytes((_LIST + size,)) if size <= _SHORT else _long_header(_LIST, size)) + content
+
+
+def _long_header(kind: int, size: int) -> bytes:
+    width = (size.bit_length() + 7) // 8
+    return bytes((kind + _SHORT + width,)) + size.to_bytes(width, "big")
+
+
+_SHORT_STRINGS = [bytes((_STRING + size,)) for size in range(_SHORT + 1)]
+#: The integers below 128; zero is the empty string.
+_SMALL = [bytes((_STRING,)), *(bytes((value,)) for value in range(1, _STRING))]

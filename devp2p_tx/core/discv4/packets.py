@@ -12,13 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
-from devp2p_tx.core import rlp
 from devp2p_tx.core.addresses import IPAddress, from_packed
 from devp2p_tx.core.crypto.keccak import keccak256
-from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
-from devp2p_tx.core.discv4.fields import Field, read_bytes, read_field, read_list, read_uint
+from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.discv4.fields import (
+    Field,
+    read_bytes,
+    read_field,
+    read_list,
+    read_uint,
+    write_bytes,
+    write_list,
+    write_uint,
+)
 from devp2p_tx.errors import InvalidRLP, InvalidSignature
 
 HASH_SIZE = 32
@@ -27,6 +36,8 @@ _SIGNATURE_END = HASH_SIZE + 65
 MIN_SIZE, MAX_SIZE = _SIGNATURE_END + 1, 1280
 #: The most nodes that fit into one NEIGHBORS, if all addresses are IPv6.
 MAX_NEIGHBORS = 12
+#: How many nodes are remembered as NEIGHBORS have them: all those of a table are told time and again.
+REMEMBERED_NEIGHBORS = 1024
 #: The version in a PING; nobody reads it.
 VERSION = 4
 
@@ -148,6 +159,13 @@ class EnrResponse(NamedTuple):
     record: bytes
 
 
+class Signer(Protocol):
+    """Who signs packets, such as a private key."""
+
+    def sign(self, digest: bytes) -> bytes:
+        """As L{devp2p_tx.core.crypto.secp256k1.PrivateKey.sign}."""
+
+
 Payload = Ping | Pong | FindNode | Neighbors | EnrRequest | EnrResponse
 
 
@@ -176,13 +194,16 @@ def decode_payload(datagram: bytes) -> Payload:
     return _DECODERS[datagram[_SIGNATURE_END]](datagram)
 
 
-def recover_sender(datagram: bytes) -> PublicKey:
+def recover_sender(
+    datagram: bytes, recover: Callable[[bytes, bytes], PublicKey] = PublicKey.recover
+) -> PublicKey:
     """
     The key that signed a datagram of a valid size.
 
+    @param recover: finds the signer of a signature over a digest.
     @raise InvalidSignature: none did.
     """
-    return PublicKey.recover(datagram[HASH_SIZE:_SIGNATURE_END], keccak256(datagram[_SIGNATURE_END:]))
+    return recover(datagram[HASH_SIZE:_SIGNATURE_END], keccak256(datagram[_SIGNATURE_END:]))
 
 
 def decode(datagram: bytes) -> tuple[Payload, PublicKey]:
@@ -295,44 +316,53 @@ def datagram_hash(datagram: bytes) -> bytes:
     return datagram[:HASH_SIZE]
 
 
-def encode_ping(key: PrivateKey, ping: Ping) -> bytes:
+def encode_ping(key: Signer, ping: Ping) -> bytes:
     """The datagram of a PING."""
-    fields = (_endpoint(ping.sender), _endpoint(ping.recipient))
-    return _seal(key, PacketType.PING, rlp.encode_uint(VERSION), *fields, *map(rlp.encode_uint, ping[2:]))
+    sender, recipient, expiration, enr_seq = ping
+    endpoints = _endpoint(*sender), _endpoint(*recipient)
+    return _seal(key, PacketType.PING, write_uint(VERSION), *endpoints, write_uint(expiration), write_uint(enr_seq))
 
 
-def encode_pong(key: PrivateKey, pong: Pong) -> bytes:
+def encode_pong(key: Signer, pong: Pong) -> bytes:
     """The datagram of a PONG."""
-    return _seal(key, PacketType.PONG, _endpoint(pong.recipient), pong.ping_hash, *map(rlp.encode_uint, pong[2:]))
+    recipient, ping_hash, expiration, enr_seq = pong
+    fields = _endpoint(*recipient), write_bytes(ping_hash), write_uint(expiration), write_uint(enr_seq)
+    return _seal(key, PacketType.PONG, *fields)
 
 
-def encode_findnode(key: PrivateKey, findnode: FindNode) -> bytes:
+def encode_findnode(key: Signer, findnode: FindNode) -> bytes:
     """The datagram of a FINDNODE."""
-    return _seal(key, PacketType.FINDNODE, findnode.target, rlp.encode_uint(findnode.expiration))
+    return _seal(key, PacketType.FINDNODE, write_bytes(findnode.target), write_uint(findnode.expiration))
 
 
-def encode_neighbors(key: PrivateKey, nodes: Iterable[Neighbor], expiration: int) -> list[bytes]:
+def encode_neighbors(key: Signer, nodes: Iterable[Neighbor], expiration: int) -> list[bytes]:
     """The datagrams of an answer to FINDNODE: as many nodes in each as fit, and one without any if there are none."""
-    items: list[rlp.Encodable] = [[*_endpoint(node), node.public_key] for node in nodes]
+    items = list(map(_neighbor, nodes))
     chunks = [items[start : start + MAX_NEIGHBORS] for start in range(0, max(len(items), 1), MAX_NEIGHBORS)]
-    return [_seal(key, PacketType.NEIGHBORS, chunk, rlp.encode_uint(expiration)) for chunk in chunks]
+    return [_seal(key, PacketType.NEIGHBORS, write_list(chunk), write_uint(expiration)) for chunk in chunks]
 
 
-def encode_enr_request(key: PrivateKey, request: EnrRequest) -> bytes:
+def encode_enr_request(key: Signer, request: EnrRequest) -> bytes:
     """The datagram of an ENRREQUEST."""
-    return _seal(key, PacketType.ENRREQUEST, rlp.encode_uint(request.expiration))
+    return _seal(key, PacketType.ENRREQUEST, write_uint(request.expiration))
 
 
-def encode_enr_response(key: PrivateKey, response: EnrResponse) -> bytes:
+def encode_enr_response(key: Signer, response: EnrResponse) -> bytes:
     """The datagram of an ENRRESPONSE."""
-    return _seal(key, PacketType.ENRRESPONSE, response.request_hash, rlp.decode(response.record))
+    return _seal(key, PacketType.ENRRESPONSE, write_bytes(response.request_hash), response.record)
 
 
-def _endpoint(node: WireEndpoint | Neighbor) -> list[bytes]:
-    return [node.packed, rlp.encode_uint(node.udp), rlp.encode_uint(node.tcp)]
+def _endpoint(packed: bytes, udp: int, tcp: int) -> bytes:
+    return write_list((write_bytes(packed), write_uint(udp), write_uint(tcp)))
 
 
-def _seal(key: PrivateKey, kind: int, *fields: rlp.Encodable) -> bytes:
-    message = bytes((kind,)) + rlp.encode(fields)
+@lru_cache(maxsize=REMEMBERED_NEIGHBORS)
+def _neighbor(node: Neighbor) -> bytes:
+    packed, udp, tcp, public_key = node
+    return write_list((write_bytes(packed), write_uint(udp), write_uint(tcp), write_bytes(public_key)))
+
+
+def _seal(key: Signer, kind: int, *fields: bytes) -> bytes:
+    message = bytes((kind,)) + write_list(fields)
     signed = key.sign(keccak256(message)) + message
     return keccak256(signed) + signed

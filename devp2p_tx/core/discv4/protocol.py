@@ -37,7 +37,8 @@ from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4 import packets
-from devp2p_tx.core.discv4.endpointproof import EndpointProofs
+from devp2p_tx.core.discv4.cryptography import Cryptography, OwnCryptography
+from devp2p_tx.core.discv4.endpointproof import EndpointProofs, Proofs
 from devp2p_tx.core.discv4.events import (
     Call,
     CallFailed,
@@ -161,16 +162,19 @@ class Discv4:
         table: NodeTable,
         *,
         netrestrict: Netlist | None = None,
-        proofs: EndpointProofs | None = None,
+        proofs: Proofs | None = None,
         budget: SourceBudget | None = None,
+        cryptography: Cryptography | None = None,
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param netrestrict: told nodes elsewhere are left out; C{None} for no restriction.
+        @param proofs: who remembers proofs; by default they are lost with this object.
+        @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         """
-        self.proofs = EndpointProofs() if proofs is None else proofs
+        self.proofs: Proofs = EndpointProofs() if proofs is None else proofs
         self._local = local
-        self._key = local.key
+        self._cryptography: Cryptography = OwnCryptography(local.key) if cryptography is None else cryptography
         self._table = table
         self._netrestrict = netrestrict
         self._budget = SourceBudget() if budget is None else budget
@@ -282,10 +286,10 @@ class Discv4:
     def _ask(self, call: FindNodeCall | EnrCall, now: float, unix_time: float) -> None:
         expiration = int(unix_time) + EXPIRATION
         if isinstance(call, FindNodeCall):
-            datagram = packets.encode_findnode(self._key, packets.FindNode(call.target, expiration))
+            datagram = packets.encode_findnode(self._cryptography, packets.FindNode(call.target, expiration))
             self._replies.expect(call, b"", now)
         else:
-            datagram = packets.encode_enr_request(self._key, packets.EnrRequest(expiration))
+            datagram = packets.encode_enr_request(self._cryptography, packets.EnrRequest(expiration))
             self._replies.expect(call, packets.datagram_hash(datagram), now)
         self._send(datagram, call.ip, call.port)
 
@@ -293,7 +297,7 @@ class Discv4:
         record = self._record(unix_time)
         recipient = WireEndpoint(call.ip.packed, call.port, 0)
         ping = packets.Ping(self._endpoint(record), recipient, int(unix_time) + EXPIRATION, record.seq)
-        datagram = packets.encode_ping(self._key, ping)
+        datagram = packets.encode_ping(self._cryptography, ping)
         self._replies.expect(call, packets.datagram_hash(datagram), now)
         self._local.add_contact(call.ip, now)
         self._send(datagram, call.ip, call.port)
@@ -416,7 +420,7 @@ class Discv4:
         if not self._is_awaited(payload, ip):
             return Refusal.UNSOLICITED
         try:
-            sender = packets.recover_sender(data)
+            sender = packets.recover_sender(data, self._cryptography.recover)
         except InvalidSignature:
             return Refusal.BAD_SIGNATURE
         return self._dispatch(payload, packets.datagram_hash(data), _Source(sender, ip, port, now, unix_time))
@@ -456,7 +460,7 @@ class Discv4:
         tcp = ping.sender.tcp
         recipient = WireEndpoint(ip.packed, port, tcp)
         pong = packets.Pong(recipient, packet_hash, int(unix_time) + EXPIRATION, self._record(unix_time).seq)
-        self._send(packets.encode_pong(self._key, pong), ip, port)
+        self._send(packets.encode_pong(self._cryptography, pong), ip, port)
         node_id = sender.node_id
         if self.proofs.is_proved(node_id, ip, unix_time):
             self._table.add_inbound(sender, ip, port, tcp, now)
@@ -503,7 +507,7 @@ class Discv4:
             for node in self._table.closest(keccak256(findnode.target), MAX_RESULTS)
             if node.ip is not None and relay_fault(source.ip, node.ip) is None
         ]
-        for datagram in packets.encode_neighbors(self._key, nodes, int(source.unix_time) + EXPIRATION):
+        for datagram in packets.encode_neighbors(self._cryptography, nodes, int(source.unix_time) + EXPIRATION):
             self._send(datagram, source.ip, source.port)
         return None
 
@@ -529,7 +533,7 @@ class Discv4:
         if self._netrestrict is not None and ip not in self._netrestrict:
             return None
         try:
-            return FoundNode(PublicKey.from_bytes(node.public_key), ip, node.udp, node.tcp)
+            return FoundNode(self._cryptography.public_key(node.public_key), ip, node.udp, node.tcp)
         except InvalidPublicKey:
             return None
 
@@ -537,26 +541,25 @@ class Discv4:
         if not self.proofs.is_proved(source.sender.node_id, source.ip, source.unix_time):
             return Refusal.UNKNOWN_NODE
         response = packets.EnrResponse(packet_hash, self._record(source.unix_time).encoded)
-        self._send(packets.encode_enr_response(self._key, response), source.ip, source.port)
+        self._send(packets.encode_enr_response(self._cryptography, response), source.ip, source.port)
         return None
 
     def _on_enr_response(self, response: packets.EnrResponse, source: _Source) -> Refusal | None:
         calls = self._answered(response.request_hash, EnrCall, source)
         for call in calls:
             try:
-                self._succeed(call, RecordFound(call, _check_record(response.record, call)))
+                self._succeed(call, RecordFound(call, _check_record(self._cryptography.record(response.record), call)))
             except InvalidRecord as error:
                 self._fail(call, error)
         return None if calls else Refusal.UNSOLICITED
 
 
-def _check_record(encoded: bytes, call: EnrCall) -> Record:
+def _check_record(record: Record, call: EnrCall) -> Record:
     """
     The newer of the record that came and the known one.
 
     @raise InvalidRecord: it is no record of the node asked, or names an address that the node may not tell.
     """
-    record = Record.decode(encoded)
     if record.node_id != call.node_id:
         raise InvalidRecord("invalid ID in response record")
     if call.known is not None and record.seq < call.known.seq:

@@ -88,8 +88,8 @@ class AwaitedReplies:
         """
         Take the calls that have waited for too long, one after the other.
 
-        A call whose deadline is still twice as far away as it can be began before the clock was set back, and would wait
-        for who knows how long; it is taken, too, and has its deadline still.
+        A call whose deadline is still twice as far away as it can be began before the clock was set back, and would
+        wait for who knows how long; it is taken, too, and has its deadline still.
         """
         while (deadline := self.next_deadline()) is not None:
             if now < deadline < now + 2 * RESPONSE_TIMEOUT:

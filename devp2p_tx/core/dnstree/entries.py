@@ -276,9 +276,7 @@ def find_root(texts: Iterable[str], key: PublicKey) -> Root | None:
     return None
 
 
-def find_entry(
-    texts: Iterable[str], expected: str, parse_record: RecordParser = Record.from_text
-) -> Entry | None:
+def find_entry(texts: Iterable[str], expected: str, parse_record: RecordParser = Record.from_text) -> Entry | None:
     """
     The entry among the TXT records of a name: the first of a known type is judged; C{None} if there is none.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
-from random import Random
+from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import NamedTuple
 
 from devp2p_tx.core.dnstree.entries import (

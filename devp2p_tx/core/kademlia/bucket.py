@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from random import Random
+from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, TypeVar
 
 from devp2p_tx.core.addresses import DistinctNetSet

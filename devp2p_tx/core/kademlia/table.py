@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from random import Random
+from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, NamedTuple
 
 from devp2p_tx.core.addresses import DistinctNetSet, IPAddress, is_lan

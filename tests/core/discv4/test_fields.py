@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp
-from devp2p_tx.core.discv4.fields import Field, read_bytes, read_field, read_list, read_uint
+from devp2p_tx.core.discv4.fields import (
+    Field,
+    read_bytes,
+    read_field,
+    read_list,
+    read_uint,
+    write_bytes,
+    write_list,
+    write_uint,
+)
 from devp2p_tx.errors import InvalidRLP
 
 items = st.recursive(st.binary(max_size=80), lambda children: st.lists(children, max_size=6), max_leaves=12)
@@ -99,3 +108,33 @@ class FieldTests(SynchronousTestCase):
         for data, size in ((b"\x82ab", 3), (b"\xc0", None)):
             with self.assertRaises(InvalidRLP):
                 read_bytes(data, whole(data), size)
+
+
+def write(item: rlp.Item) -> bytes:
+    """An item with all that is in it, as packets write theirs."""
+    return write_bytes(item) if isinstance(item, bytes) else write_list(map(write, item))
+
+
+class WritingTests(SynchronousTestCase):
+    """What is written."""
+
+    @given(items)
+    def test_same_as_the_encoder(self, item: rlp.Item) -> None:
+        """The library writes the same bytes."""
+        self.assertEqual(write(item), rlp.encode(item))
+
+    def test_sizes(self) -> None:
+        """Around the sizes at which the header changes."""
+        for size in (0, 1, 55, 56, 255, 256, 1280):
+            self.assertEqual(write(bytes(size)), rlp.encode(bytes(size)))
+            self.assertEqual(write([b"\1"] * size), rlp.encode([b"\1"] * size))
+
+    @given(st.integers(0, (1 << 64) - 1))
+    def test_uint(self, value: int) -> None:
+        """Integers."""
+        self.assertEqual(write_uint(value), rlp.encode(rlp.encode_uint(value)))
+
+    def test_small_uints(self) -> None:
+        """The integers around those that are their own encoding."""
+        for value in range(300):
+            self.assertEqual(write_uint(value), rlp.encode(rlp.encode_uint(value)))

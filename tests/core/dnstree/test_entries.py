@@ -100,7 +100,7 @@ class RootTests(SynchronousTestCase):
     def test_signatureForm(self) -> None:
         """A signature has 65 bytes, as base64 without padding."""
         texts = [f"enrtree-root:v1 e={HASH} l={HASH} seq=3 sig={SHORT_SIGNATURE}"]
-        texts += [EXAMPLE_ROOT + "=", EXAMPLE_ROOT[:-1], EXAMPLE_ROOT[:-1] + "+"]
+        texts += [EXAMPLE_ROOT + "=", EXAMPLE_ROOT[:-1], EXAMPLE_ROOT[:-2], EXAMPLE_ROOT[:-1] + "+"]
         for text in texts:
             self.assertRaises(InvalidTreeSignature, Root.parse, text)
 
@@ -160,7 +160,8 @@ class EntryTests(SynchronousTestCase):
         key = EXAMPLE_URL[len("enrtree://") : -2]
         for domain in ("", "a..b", "a b", "a/b", "a:53", "a@b", "x" * 64, ".a", ".".join(["x" * 50] * 4), "ä", "a\n"):
             self.assertRaises(InvalidLinkDomain, Link.parse, f"enrtree://{key}@{domain}")
-        longest = ("x." * MAX_DOMAIN_SIZE)[: MAX_DOMAIN_SIZE - 1]
+        longest = "xx" + (".x" * MAX_DOMAIN_SIZE)[: MAX_DOMAIN_SIZE - 2]
+        self.assertRaises(InvalidLinkDomain, Link.parse, f"enrtree://{key}@x{longest}")
         self.assertEqual(Link.parse(f"enrtree://{key}@{longest}").domain, longest)
 
     def test_record(self) -> None:
@@ -188,7 +189,8 @@ class EntryTests(SynchronousTestCase):
     def test_tooLong(self) -> None:
         """A text that is too long is not looked into."""
         for parse in (parse_entry, Root.parse):
-            self.assertRaises(EntryTooLong, parse, "enrtree-branch:" + "A" * MAX_TEXT_SIZE)
+            self.assertRaises(EntryTooLong, parse, "enrtree-branch:".ljust(MAX_TEXT_SIZE + 1, "A"))
+        self.assertRaises(InvalidHash, parse_entry, "enrtree-branch:".ljust(MAX_TEXT_SIZE, "A"))
 
     def test_url(self) -> None:
         """Users are told what is wrong with their URL."""

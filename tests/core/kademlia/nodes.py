@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from random import Random
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.kademlia.table import Ping, Table
+from devp2p_tx.core.kademlia.bucket import BUCKET_SIZE
+from devp2p_tx.core.kademlia.table import NodeView, Ping, Table
 
 OWN_ID = bytes(range(32))
 LOCALHOST = ip_address("127.0.0.1")
@@ -58,3 +59,32 @@ def run_checks(table: Table[FakeNode], now: float, until: float, dead: frozenset
             else:
                 table.refresh_done(now)
     return checked
+
+
+def fill_bucket(table: Table[FakeNode], distance: int = 256, count: int = BUCKET_SIZE) -> list[FakeNode]:
+    """Fill the bucket of a distance with nodes of the LAN."""
+    nodes = [node_at(distance, tail) for tail in range(count)]
+    for node in nodes:
+        table.add_found(node, 0.0)
+    return nodes
+
+
+def entries(table: Table[FakeNode]) -> dict[bytes, NodeView[FakeNode]]:
+    """What the table's view says of each entry."""
+    return {entry.node.node_id: entry for bucket in table.view() for entry in bucket.entries}
+
+
+def replacements(table: Table[FakeNode]) -> list[FakeNode]:
+    """All nodes that wait."""
+    return [entry.node for bucket in table.view() for entry in bucket.replacements]
+
+
+def check_once(table: Table[FakeNode], now: float) -> FakeNode:
+    """Let time pass until a node is to be checked."""
+    while True:
+        timer = table.get_timer()
+        assert timer is not None
+        for action in table.handle_timer(max(now, timer)):
+            if isinstance(action, Ping):
+                node: FakeNode = action.node
+                return node
