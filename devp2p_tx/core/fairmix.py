@@ -93,8 +93,11 @@ class FairMix(Generic[S, T]):
             if not self._missed:
                 self._patience[source] = self._timeout
             return self._take(source)
-        if self._deadline is not None and now >= self._deadline:
-            self._miss_turn(source)
+        patience = self._patience[source]
+        if patience is not None and self._deadline is not None and now >= self._deadline:
+            self._patience[source] = patience / 2
+            self._deadline = None
+            self._missed = True
         if self._missed and self._ready:
             return self._take(next(iter(self._ready)))
         return WaitUntil(self._deadline)
@@ -106,13 +109,6 @@ class FairMix(Generic[S, T]):
             patience = self._patience[source] = self._patience.pop(source)
             self._deadline = None if patience is None else now + patience
         return self._turn
-
-    def _miss_turn(self, source: S) -> None:
-        patience = self._patience[source]
-        if patience is not None:
-            self._patience[source] = patience / 2
-        self._deadline = None
-        self._missed = True
 
     def _take(self, source: S) -> Taken[S, T]:
         self._end_turn()

@@ -152,6 +152,16 @@ class PersistenceTests(StoreTestCase):
         self.assertEqual(store.local_seq(node_id(9)), 5)
         self.assertEqual(store.last_pong(node_id(1), IP), 0)
 
+    def test_writeAheadLog(self) -> None:
+        """Changes go to a log beside the file, which is gone when the file is closed."""
+        log = Path(f"{self.path}-wal")
+        store = self.open()
+        store.pong_received(node_id(1), IP, NOW)
+        store.flush()
+        self.assertGreater(log.stat().st_size, 0)
+        store.close()
+        self.assertFalse(log.exists())
+
     def test_emptyFile(self) -> None:
         """An empty file, as a tool may have made it, is a new one."""
         self.path.touch()
@@ -232,7 +242,7 @@ class UnusableFileTests(StoreTestCase):
         """A database that claims to be ours, with other tables."""
         self.fill()
         with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("INSERT INTO endpoints VALUES (5, 'x', 'y', 1, 1, 1)")
+            connection.execute("INSERT INTO endpoints VALUES (x'ff', x'01', 'yesterday', 1, 1, 1)")
             connection.commit()
         self.check_set_aside(self.path.read_bytes(), "foreign types")
 

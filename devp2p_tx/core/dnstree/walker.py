@@ -103,14 +103,14 @@ class _Subtree:
 
     @ivar root: its hash.
     @ivar missing: the hashes to be visited that are known.
-    @ivar leaves: how many leaves were visited.
+    @ivar has_leaves: whether a leaf was visited.
     @ivar incomplete: whether it went on without an entry that failed.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.missing = [root]
-        self.leaves = 0
+        self.has_leaves = False
         self.incomplete = False
         self._seen = {root}
         self._attempts: dict[str, int] = {}
@@ -155,7 +155,7 @@ class _Tree:
         """The earliest time for the next step."""
         if self.root_due(now):
             return max(now, self._pause_until)
-        if not self.links.done or not self.records.done or self.records.leaves:
+        if not self.links.done or not self.records.done or self.records.has_leaves:
             return now
         return self._root_asked + self._recheck_interval
 
@@ -376,7 +376,7 @@ class TreeWalker:
             raise MisplacedEntry("record in link tree")
         subtree.visited(visit.digest, entry.children if isinstance(entry, Branch) else ())
         if isinstance(entry, Leaf):
-            subtree.leaves += 1
+            subtree.has_leaves = True
             self._results.append(Found(entry.record))
         elif isinstance(entry, Link):
             self._follow(tree, entry)

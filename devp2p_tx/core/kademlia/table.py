@@ -290,8 +290,8 @@ class Table(Generic[N]):
     def _remove(self, bucket: Bucket[N], number: int, now: float) -> None:
         entry = bucket.entries.pop(number)
         self._uncount(bucket, entry)
-        if entry.queue is not None:
-            entry.queue.remove(entry)
+        assert entry.queue is not None  # every entry stands in one
+        entry.queue.remove(entry)
         replacement = bucket.take_replacement(self._rng)
         if replacement is not None:
             self._enter(bucket, replacement, now)

@@ -175,6 +175,14 @@ class RateTests(SynchronousTestCase):
             steps += isinstance(world.step(), Record)
         self.assertLess(abs(len(world.queries) - BURST - 60 * RATE), 3)
 
+    def test_wait(self) -> None:
+        """After the burst the next step comes as soon as there is a token for it."""
+        world = World(url("n"), zone=publish("n", records(1, 200)), rate=RATE)
+        while world.now == 0:
+            world.step()
+        self.assertAlmostEqual(world.now, 1 / RATE)
+        self.assertEqual(len(world.queries), BURST)
+
     def test_cacheCountsToo(self) -> None:
         """Also steps that the cache serves: whoever reads in a loop would keep a core busy."""
         world = World(url("n"), zone=publish("n", records(1, 3)), rate=RATE)
@@ -349,6 +357,14 @@ class BrokenEntryTests(SynchronousTestCase):
         self.assertNotIn(records(99, 1)[0], world.find(100))
         self.assertIn("does not match", world.failures[0].reason)
 
+    def test_noEntry(self) -> None:
+        """A name that has other TXT records only is as good as none."""
+        zone = publish("n", records(1, 20))
+        name = self.break_entry(zone, "enr:", "v=spf1 -all")
+        world = World(url("n"), zone=zone)
+        self.assertEqual(len(set(world.find(100))), 19)
+        self.assertEqual(world.failures[0], Failed(name, "no entry found"))
+
     def test_transient(self) -> None:
         """An entry that fails now and then is found all the same."""
         zone = publish("n", records(1, 3))
@@ -377,6 +393,7 @@ class BrokenEntryTests(SynchronousTestCase):
         zone = publish("n", records(1, 1))
         world = World(url("n"), zone={"n": zone["n"]})
         self.assertGreater(world.wait(), RECHECK_INTERVAL / 2)
+        self.assertEqual({world.queries.count(name) for name in zone if name != "n"}, {MAX_ATTEMPTS})
         world.zone = zone
         self.assertEqual(world.find(1), records(1, 1))
 

@@ -1,0 +1,67 @@
+"""
+Our side of the benchmark: discovery v4 on loopback, with as many neighbours as C{--nodes} says, until stdin closes.
+
+The neighbours are nodes of this process, as with C{bench/peers/go discv4-serve}. Prints C{{"id", "port"}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from os import urandom
+from time import time
+
+from twisted.internet import reactor, stdio
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.addresses import parse_address
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.storage.memory import MemoryNodeStore
+
+LOOPBACK = "127.0.0.1"
+
+
+def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
+    """A node at a free port."""
+    key = PrivateKey.generate(urandom)
+    local = LocalRecord(key, int(time() * 1000))
+    local.set_fallback_ip(parse_address(LOOPBACK))
+    discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes)
+    discovery.start(0, LOOPBACK)
+    assert discovery.edge is not None
+    return discovery, Node(key.public_key, parse_address(LOOPBACK), 0, discovery.edge.port)
+
+
+class UntilClosed(Protocol):
+    """Ends the process with its input."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        reactor.stop()  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    """Serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--nodes", type=int, default=0)
+    wanted = parser.parse_args().nodes
+    neighbours = [listen([])[1] for _ in range(wanted)]
+    discovery, node = listen(neighbours)
+
+    def announce() -> None:
+        if len(discovery.table) >= wanted:
+            waiting.stop()
+            print(json.dumps({"id": node.public_key.to_bytes().hex(), "port": node.udp}), flush=True)
+
+    waiting = LoopingCall(announce)
+    waiting.start(0.05)
+    stdio.StandardIO(UntilClosed())
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
