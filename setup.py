@@ -83,6 +83,5 @@ setup(
     packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],
     # Says that this directory itself goes onto the path of an editable install: otherwise the plugin is not found.
     package_dir={"": "."},
-    package_data={"devp2p_tx": ["py.typed"]},
     zip_safe=False,
 )

@@ -66,11 +66,19 @@ def checkContents(sdist: Path, wheel: Path) -> None:
 
 
 def install(folder: Path, wheel: Path) -> Path:
-    """A new environment with the wheel; the folder of its programs."""
+    """A new environment, where Twisted has noted its plugins in dropin.cache before ours came; its programs' folder."""
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     programs = folder / "venv" / "bin"
+    run(programs / "pip", "install", "--quiet", "twisted", cwd=folder)
+    check("devp2p" not in run(programs / "twistd", "--help", cwd=folder), "it is there before it is installed")
     run(programs / "pip", "install", "--quiet", wheel, cwd=folder)
     return programs
+
+
+def checkUninstall(programs: Path, folder: Path) -> None:
+    """That nothing is left behind, Twisted's note of the plugin included."""
+    run(programs / "pip", "uninstall", "--yes", "devp2p-tx", cwd=folder)
+    check("devp2p" not in run(programs / "twistd", "--help", cwd=folder), "it is there after it is uninstalled")
 
 
 def checkCommand(programs: Path, folder: Path) -> None:
@@ -95,7 +103,7 @@ def checkBackends(programs: Path, folder: Path) -> None:
 def checkNode(what: str, arguments: list[str | Path], folder: Path) -> None:
     """Run a node for a moment: it says its URL, answers to a stranger, and stops in order when it is interrupted."""
     print("+", what, flush=True)
-    environment = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder / "data")}  # where the key goes; HOME has pip's cache
     node = subprocess.Popen(
         arguments,
         cwd=folder,
@@ -157,6 +165,7 @@ def main() -> None:
         checkCommand(programs, elsewhere)
         checkBackends(programs, elsewhere)
         checkNode("the node, from its wheel", [programs / "twistd", "-n", "devp2p", "--listen", LISTEN], elsewhere)
+        checkUninstall(programs, elsewhere)
     with tempfile.TemporaryDirectory(prefix="devp2p-clone-") as name:
         clone = copyOf(Path(name))
         readme = command("run")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from devp2p_tx.net.capability import Capability as Capability
     from devp2p_tx.net.capability import CapabilityProtocol as CapabilityProtocol
     from devp2p_tx.net.capability import CoroutineCapability as CoroutineCapability
-    from devp2p_tx.net.rlpx import RLPxFactory as RLPxFactory
+    from devp2p_tx.net.factory import RLPxFactory as RLPxFactory
     from devp2p_tx.node.config import ServerConfig as ServerConfig
     from devp2p_tx.node.peer import Peer as Peer
     from devp2p_tx.node.server import Server as Server
@@ -37,7 +37,7 @@ _HOMES = {
     "Peer": "devp2p_tx.node.peer",
     "PrivateKey": "devp2p_tx.core.crypto.secp256k1",
     "PublicKey": "devp2p_tx.core.crypto.secp256k1",
-    "RLPxFactory": "devp2p_tx.net.rlpx",
+    "RLPxFactory": "devp2p_tx.net.factory",
     "Server": "devp2p_tx.node.server",
     "ServerConfig": "devp2p_tx.node.config",
     "load_or_create_key": "devp2p_tx.storage.keyfile",

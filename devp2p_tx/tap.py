@@ -63,6 +63,29 @@ def defaultDataDir() -> Path:
     return Path(home) / "devp2p-tx"
 
 
+_FLAGS: list[list[Any]] = [
+    ["no-dial", None, "Dial nobody, static nodes included."],
+    ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
+]
+
+_PARAMETERS: list[list[Any]] = [
+    ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
+     " tcp:30303:interface=127.0.0.1, or 'none'."],
+    ["network", "n", "mainnet", "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that"
+     " --bootnodes and --dns-tree say."],
+    ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
+    ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
+    ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
+    ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
+    ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
+    ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
+    ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
+    ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+    ["identity", None, "", "A word of yours in the name that peers see."],
+    ["log-format", None, "text", "How to log: text, or json (an object a line)."],
+]
+
+
 def _variable(option: str) -> str:
     return "DEVP2P_" + option.upper().replace("-", "_")
 
@@ -81,27 +104,8 @@ class Options(usage.Options):
         " --no-dial, and of what is repeatable spaces separate the values; what is given here counts more."
     )
 
-    optFlags = [
-        ["no-dial", None, "Dial nobody, static nodes included."],
-        ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
-    ]
-
-    optParameters = [
-        ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
-         " tcp:30303:interface=127.0.0.1, or 'none'."],
-        ["network", "n", "mainnet", "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that"
-         " --bootnodes and --dns-tree say."],
-        ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
-        ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
-        ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
-        ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
-        ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
-        ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
-        ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
-        ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
-        ["identity", None, "", "A word of yours in the name that peers see."],
-        ["log-format", None, "text", "How to log: text, or json (an object a line)."],
-    ]
+    optFlags = _FLAGS
+    optParameters = _PARAMETERS
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -161,10 +165,10 @@ class Options(usage.Options):
     def _environment(self) -> list[str]:
         """What the environment says, as arguments; of what is repeatable see L{postOptions}."""
         arguments = []
-        for name, *_ in self.optParameters:
+        for name in (str(parameter[0]) for parameter in _PARAMETERS):
             if (value := os.environ.get(_variable(name))) is not None:
                 arguments.append(f"--{name}={value}")
-        for name, *_ in self.optFlags:
+        for name in (str(flag[0]) for flag in _FLAGS):
             value = os.environ.get(_variable(name), "").lower()
             if value not in ("", "0", "1", "no", "yes", "false", "true"):
                 raise usage.UsageError(f"{_variable(name)} is 1 or 0, not {value!r}")
@@ -292,9 +296,7 @@ def findCapabilities(text: str) -> list[ICapability]:
     if ":" in text:
         return [_importCapability(text)]
     name, _, version = text.partition("/")
-    found = [
-        each for each in getPlugins(ICapability) if each.name == name and version in ("", str(each.version))
-    ]
+    found = [each for each in getPlugins(ICapability) if each.name == name and version in ("", str(each.version))]
     if not found:
         raise usage.UsageError(
             f"no capability {text!r} among Twisted's plugins: name one of them, or give package.module:factory"
@@ -339,7 +341,7 @@ def logPredicate(levels: Sequence[str]) -> LogLevelFilterPredicate:
 def _logFile(twistd: Any) -> TextIO:
     """Where twistd itself would log to."""
     name = twistd.get("logfile") or ("-" if twistd.get("nodaemon", True) else "twistd.log")
-    return sys.stdout if name == "-" else LogFile.fromFullPath(name)  # type: ignore[no-any-return, no-untyped-call]
+    return sys.stdout if name == "-" else LogFile.fromFullPath(name)
 
 
 def formatJSON(event: dict[str, Any]) -> str:
@@ -382,7 +384,7 @@ class NodeService(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """See C{IService}; twistd gives us the application here, before it begins to log."""
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
         if isinstance(parent, Componentized) and not (self._twistd.get("logger") or self._twistd.get("syslog")):
             file = _logFile(self._twistd)
             isJSON = self._options["log-format"] == "json"
@@ -408,11 +410,11 @@ class NodeService(MultiService):
         _log.critical("{sentence}", sentence=_sentence(failure))
         print(f"twistd devp2p: {_sentence(failure)}", file=sys.__stderr__)  # the other one goes to the log
         atexit.register(_exitWithFailure)
-        reactor.callWhenRunning(reactor.stop)  # type: ignore[attr-defined]
+        reactor.callWhenRunning(reactor.stop)
 
     def stopService(self) -> Any:
         """See C{IService}."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return self.server.stopService()
 
 

@@ -55,7 +55,8 @@ def tree(path: Path) -> ast.Module:
 
 def modules(*folders: str) -> list[Path]:
     """The modules under some folders of the project."""
-    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")) if not FOREIGN & {*path.parts}]
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if not FOREIGN & set(path.relative_to(ROOT).parts)]
 
 
 def functions(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

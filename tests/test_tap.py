@@ -43,7 +43,9 @@ class OptionTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         config = parse().serverConfig
-        self.assertEqual((config.listen, config.maxPeers, config.maxPendingPeers, config.dialRatio), ("tcp:30303", 50, 50, 3))
+        self.assertEqual(
+            (config.listen, config.maxPeers, config.maxPendingPeers, config.dialRatio), ("tcp:30303", 50, 50, 3)
+        )
         self.assertEqual((config.noDial, config.netrestrict, config.capabilities), (False, None, []))
         self.assertTrue(config.name.startswith("devp2p-tx/v"))
 
@@ -65,7 +67,9 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual([format_node(node) for node in config.trustedNodes], [url(4)])
 
     def test_netrestrict(self) -> None:
-        self.assertEqual(str(parse("--netrestrict", "10.0.0.0/8, fd00::/8").serverConfig.netrestrict), "10.0.0.0/8,fd00::/8")
+        self.assertEqual(
+            str(parse("--netrestrict", "10.0.0.0/8, fd00::/8").serverConfig.netrestrict), "10.0.0.0/8,fd00::/8"
+        )
 
     def test_a_capability_is_imported(self) -> None:
         config = parse("--capability", "devp2p_tx.testing:EchoCapability").serverConfig
@@ -108,7 +112,11 @@ class OptionTests(SynchronousTestCase):
             ("gave", "--capability", "os:getcwd"),
             ("ModuleNotFoundError", "--capability", "no.such.module:thing"),
             ("no capability 'unheard'", "--capability", "unheard"),
-            ("given twice", "--capability=devp2p_tx.testing:EchoCapability", "--capability=devp2p_tx.testing:EchoCapability"),
+            (
+                "given twice",
+                "--capability=devp2p_tx.testing:EchoCapability",
+                "--capability=devp2p_tx.testing:EchoCapability",
+            ),
             ("not recognized", "--frobnicate"),
             ("not both", "--node-key", "file"),
             ("--network is one of none, mainnet", "--network", "morden"),
@@ -211,9 +219,21 @@ class ProcessTests(SynchronousTestCase):
         environment = {**os.environ, "DEVP2P_NETWORK": "none", "PYTHONUNBUFFERED": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [path, str(ROOT)]))
         process = subprocess.Popen(
-            [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--pidfile=", "-n", "devp2p",
-             "--data-dir", self.mktemp(), *arguments],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [
+                sys.executable,
+                "-c",
+                "from twisted.scripts.twistd import run; run()",
+                "--pidfile=",
+                "-n",
+                "devp2p",
+                "--data-dir",
+                self.mktemp(),
+                *arguments,
+            ],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.addCleanup(process.kill)
         return process

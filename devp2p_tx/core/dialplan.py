@@ -169,9 +169,11 @@ class DialPlan:
     def next_fallback(self, now: float) -> Node | None:
         """The bootnode to dial now, if it has come to that; it counts as started."""
         self._expire(now)
-        if self._fallback_at is None:
+        if self._peers:
+            self._fallback_at = None
+        elif self._fallback_at is None:
             self._fallback_at = now + FALLBACK_DELAY
-        if self._peers or now < self._fallback_at or not self.free_slots:
+        if self._fallback_at is None or now < self._fallback_at or not self.free_slots or self._asks_bootnode():
             return None
         for _ in range(len(self._bootnodes)):
             self._bootnodes.rotate(-1)
@@ -207,13 +209,18 @@ class DialPlan:
         if not self.free_slots:
             return None
         waiting = [self._history[node_id] for node_id in self._static if node_id in self._history]
-        if self._fallback_at is not None and self._bootnodes and not self._peers:
-            waiting.append(max(self._fallback_at, self._next_bootnode()))
+        if self._fallback_at is not None and not self._peers and not self._asks_bootnode():
+            waiting += [max(self._fallback_at, at) for at in self._bootnode_times()]
         return min(waiting, default=None)
 
-    def _next_bootnode(self) -> float:
-        """When one of the bootnodes was not dialled lately any more; 0 if one can be dialled already."""
-        return min(self._history.get(node.node_id, 0.0) for node in self._bootnodes)
+    def _asks_bootnode(self) -> bool:
+        """Whether one of them is being dialled: they take turns."""
+        return any(node.node_id in self._dialing for node in self._bootnodes)
+
+    def _bootnode_times(self) -> list[float]:
+        """When each bootnode that nothing else speaks against was not dialled lately any more."""
+        fit = [node for node in self._bootnodes if self.check(node) in (None, Refusal.RECENTLY_DIALED)]
+        return [self._history.get(node.node_id, 0.0) for node in fit]
 
     def _expire(self, now: float) -> None:
         for node_id in [node_id for node_id, expiry in self._history.items() if expiry <= now]:

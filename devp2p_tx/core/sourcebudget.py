@@ -2,8 +2,8 @@
 How many packets a source may send us, asked before any work is done for it.
 
 Recovering the signer of one packet costs as much as everything else that is done with it, so that one host could
-otherwise keep a node busy with hardly any traffic. (GCRA: a source's whole state is the time at which its budget will be
-full again.)
+otherwise keep a node busy with hardly any traffic. (GCRA: a source's whole state is the time at which its budget will
+be full again.)
 """
 
 from __future__ import annotations

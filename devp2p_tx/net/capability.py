@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -16,6 +17,8 @@ from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 from devp2p_tx.net.channels import Channel
+
+_log = Logger()
 
 #: What a name may have; the specification's limit.
 MAX_NAME_LENGTH = 8
@@ -213,7 +216,7 @@ class MessageStream:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.errback(reason)
-        elif self._task is not None and not self._task.called and not self._unread:
+        elif self._task is not None and not self._task.called:
             self._task.cancel()
 
     def _returned(self, result: object) -> None:
@@ -222,3 +225,5 @@ class MessageStream:
     def _raised(self, failure: Failure) -> None:
         if self._ended is None:
             self._channel.failed(failure)
+        elif failure.value is not self._ended.value and not failure.check(CancelledError):
+            _log.failure("{channel} failed after its peer had gone", failure, channel=self._channel)

@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.metrics import Traffic
 from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.rlpx.frames import MAX_SIZE
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024
 LOW_WATER = HIGH_WATER // 4
+#: What a queued message costs beside its payload: a tuple, a bytes object, a place in a queue, roughly (bytes).
+MESSAGE_COST = 128
 
 #: Is told of every message: whether it was sent (or received), of which capability, its code there, its size (bytes).
 MessageObserver = Callable[[bool, ICapability, int, int], object]
@@ -37,7 +40,8 @@ class Channel:
     @ivar capability: what is spoken here.
     @ivar offset: the code on the wire of its message 0.
     @ivar protocol: who speaks it.
-    @ivar queued: bytes of payload that wait because the peer does not read.
+    @ivar queued: what waits because the peer does not read: payloads, and L{MESSAGE_COST} for each (bytes).
+    @ivar pulls: whether a pull producer wants to be asked for more.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Channel:
         self._producer: Any = None
         self._streaming = True
         self._paused = False
+        self._connected = False
+        self.pulls = False
         self._waiting: list[Deferred[None]] = []
 
     def __repr__(self) -> str:
@@ -72,37 +78,41 @@ class Channel:
         if not 0 <= code < self._length:
             raise LocalProtocolError(f"{self!r} has no message {code}")
         connection = self._connection
+        if connection.closed:
+            return
         if connection.congested:
-            if not connection.closed:
-                self._enqueue(code, payload)
-        elif not connection.closed:
-            self._send(code, payload)
+            self._enqueue(code, payload)
+        else:
+            self._send(connection.sendNow, code, payload)
 
-    def _send(self, code: int, payload: bytes) -> None:
-        size = self._connection.sendNow(self.offset + code, payload)
+    def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
+        size = send(self.offset + code, payload)
         count = self._sent[code]
         count[0] += 1
         count[1] += size
         if self._observe is not None:
             self._observe(True, self.capability, code, len(payload))
+        return size
 
     def _enqueue(self, code: int, payload: bytes) -> None:
-        self._queue.append((code, payload))
-        self.queued += len(payload)
-        self._connection.queueGrew(len(payload))
-        if self.queued > HIGH_WATER and not self._paused:
-            self._paused = True
-            if self._producer is not None and self._streaming:
-                self._producer.pauseProducing()
-
-    def sendQueued(self) -> bool:
-        """Send the oldest message that waits; whether there was one."""
+        if len(payload) > MAX_SIZE:
+            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
         if not self._queue:
-            return False
+            self._connection.queueStarted(self)
+        self._queue.append((code, payload))
+        self.queued += len(payload) + MESSAGE_COST
+        if self.queued > HIGH_WATER:
+            self._connection.queueGrew()
+            if not self._paused:
+                self._paused = True
+                if self._producer is not None and self._streaming:
+                    self._producer.pauseProducing()
+
+    def sendQueued(self, send: Callable[[int, bytes], int]) -> int:
+        """Give C{send} the oldest of the messages that wait; the size of its frame (bytes)."""
         code, payload = self._queue.popleft()
-        self.queued -= len(payload)
-        self._send(code, payload)
-        return True
+        self.queued -= len(payload) + MESSAGE_COST
+        return self._send(send, code, payload)
 
     def drained(self) -> None:
         """Room was made in the queue."""
@@ -112,26 +122,26 @@ class Channel:
                 self._producer.resumeProducing()
             waiting, self._waiting = self._waiting, []
             for each in waiting:
-                each.callback(None)
-        if self._producer is not None and not self._streaming and not self._queue:
+                if not each.called:  # one may cancel another
+                    each.callback(None)
+
+    def pull(self) -> None:
+        """Ask it, unless what it gave still waits."""
+        if not self._queue:
             self._producer.resumeProducing()
 
-    @property
-    def pulls(self) -> bool:
-        """Whether a pull producer wants to be asked for more."""
-        return self._producer is not None and not self._streaming
-
     def whenWritable(self) -> Deferred[None]:
-        """Fires when the queue has room, at once if it has it now; fails as C{connectionLost} does."""
-        waiting: Deferred[None] = Deferred(self._waiting_remove)
-        if self._paused:
+        """Fires when the queue has room, at once if it has it now; fails with the reason when the peer is gone."""
+        waiting: Deferred[None] = Deferred(self._forgetWaiting)
+        if self._paused or self._connection.closed:  # whoever writes in a loop would never stop
             self._waiting.append(waiting)
         else:
             waiting.callback(None)
         return waiting
 
-    def _waiting_remove(self, cancelled: Deferred[None]) -> None:
-        self._waiting.remove(cancelled)
+    def _forgetWaiting(self, cancelled: Deferred[None]) -> None:
+        if cancelled in self._waiting:
+            self._waiting.remove(cancelled)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See C{IConsumer}."""
@@ -141,6 +151,7 @@ class Channel:
             producer.stopProducing()
             return
         self._producer, self._streaming = producer, streaming
+        self.pulls = not streaming
         if not streaming:
             self._connection.wantMore()
         elif self._paused:
@@ -149,6 +160,7 @@ class Channel:
     def unregisterProducer(self) -> None:
         """See C{IConsumer}."""
         self._producer = None
+        self.pulls = False
 
     def write(self, data: bytes) -> None:
         """Not for messages, which have codes."""
@@ -183,6 +195,11 @@ class Channel:
 
     # The connection.
 
+    def connect(self) -> None:
+        """Give the protocol its transport; only then it will be told of the end."""
+        self._connected = True
+        self.protocol.makeConnection(self)
+
     def loseConnection(self, reason: int = DisconnectReason.REQUESTED) -> None:
         """See L{ICapabilityTransport}."""
         self._connection.disconnect(reason)
@@ -205,8 +222,12 @@ class Channel:
         self.queued = 0
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.errback(reason)
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
-        self.protocol.connectionLost(reason)
+            if not each.called:
+                each.errback(reason)
+        producer, self._producer, self.pulls = self._producer, None, False
+        try:
+            if producer is not None:
+                producer.stopProducing()
+        finally:
+            if self._connected:
+                self.protocol.connectionLost(reason)

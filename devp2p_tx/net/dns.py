@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import ServerStopped
+from devp2p_tx.interfaces import INodeSource
 
 #: How long one name may take (seconds).
 LOOKUP_TIMEOUT = 5
+
+#: The type of the DNS records that hold lists; an answer may have others, too (RFC 1035, 3.2.2).
+_TXT = 16
 
 _log = Logger()
 
@@ -29,14 +34,15 @@ class TextResolver(Protocol):
     def lookupText(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
 
 
-def systemResolver(reactor: Any) -> TextResolver:
+def systemResolver() -> TextResolver:
     """A resolver for the name servers that this system is set up with."""
     from twisted.names.client import createResolver  # a tenth of a second that only those with trees pay
 
-    resolver: TextResolver = createResolver(reactor=reactor)
+    resolver: TextResolver = createResolver()
     return resolver
 
 
+@implementer(INodeSource)
 class DNSTrees:
     """
     An endless line of nodes from lists in DNS. Nothing is resolved unless somebody asks for the next one.
@@ -119,18 +125,21 @@ class DNSTrees:
         self._step()
 
     def _resolve(self, name: str) -> None:
-        if self._resolver is None:
-            self._resolver = self._makeResolver()
-        query = self._query = self._resolver.lookupText(name, timeout=[LOOKUP_TIMEOUT])
+        query = self._query = maybeDeferred(self._lookup, name)  # a stranger's name may be none that can be asked for
         query.addCallbacks(self._answered, self._failed, callbackArgs=(name,), errbackArgs=(name,))
         query.addBoth(lambda _: self._step())
 
+    def _lookup(self, name: str) -> Deferred[Any]:
+        if self._resolver is None:
+            self._resolver = self._makeResolver()
+        return self._resolver.lookupText(name, timeout=[LOOKUP_TIMEOUT])
+
     def _answered(self, answer: Any, name: str) -> None:
         self._query = None
-        records = (record.payload for record in answer[0])
-        texts = [b"".join(payload.data).decode("utf-8", "replace") for payload in records if hasattr(payload, "data")]
+        payloads = [record.payload for record in answer[0] if record.type == _TXT]
+        texts = [b"".join(payload.data).decode("utf-8", "replace") for payload in payloads]
         self._walker.on_answer(name, texts, self._seconds())
 
     def _failed(self, failure: Failure, name: str) -> None:
         self._query = None
-        self._walker.on_failure(name, self._seconds(), f"{failure.type.__name__}: {failure.getErrorMessage()}")
+        self._walker.on_failure(name, self._seconds(), f"{type(failure.value).__name__}: {failure.getErrorMessage()}")

@@ -4,6 +4,8 @@ What a user writes after C{--listen}, as something to listen with.
 
 from __future__ import annotations
 
+import re
+
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 
 from devp2p_tx.errors import InvalidAddress
@@ -16,11 +18,11 @@ def listenDescription(listen: int | str) -> str:
     @raise InvalidAddress: a number that is no port.
     """
     text = str(listen).strip()
-    if text.lstrip("-").isdigit():
-        if not 0 <= int(text) <= 0xFFFF:
-            raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
-        return f"tcp:{int(text)}"
-    return text
+    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
+        return text
+    if not 0 <= int(text) <= 0xFFFF:
+        raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
+    return f"tcp:{int(text)}"
 
 
 def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEndpoint:
@@ -34,7 +36,7 @@ def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEnd
     description = listenDescription(listen)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, OSError) as error:  # each kind of endpoint has its own
         raise InvalidAddress(
             f"cannot listen on {description!r}: {error}; want a port, such as 30303, or an endpoint, such as"
             " tcp:30303:interface=127.0.0.1"

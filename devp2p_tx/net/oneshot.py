@@ -30,7 +30,8 @@ class OneShot(Generic[T]):
         return waiting
 
     def _forget(self, cancelled: Deferred[T]) -> None:
-        self._waiting.remove(cancelled)
+        if cancelled in self._waiting:  # not while we fire, when another's callback may cancel it
+            self._waiting.remove(cancelled)
 
     def fire(self, result: T | Failure) -> None:
         """It has happened; only the first call counts. The last thing to do in a method, since askers run at once."""
@@ -39,4 +40,5 @@ class OneShot(Generic[T]):
         self._fired, self._result = True, result
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.callback(result)
+            if not each.called:
+                each.callback(result)

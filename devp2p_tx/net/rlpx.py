@@ -1,11 +1,11 @@
 """
 RLPx over a Twisted transport: the core is fed, its events are acted on, its bytes are sent.
 
-Flow control, outwards: what is sent in a turn of the reactor leaves in one write, offered to the socket itself if it is
-a plain TCP socket with nothing queued. When the socket does not take it all the connection is I{congested}: messages then
-wait, unencrypted, in the queue of their channel, and each time the socket has drained the channels take turns, a
-message each, until a burst is full. A channel whose queue is long pauses its producer; a peer that takes no burst within
-L{WRITE_TIMEOUT} is dropped.
+Flow control, outwards: what is sent in a turn of the reactor leaves in one write, offered to the socket itself if it
+is a plain TCP socket with nothing queued. When the socket does not take it all the connection is I{congested}:
+messages then wait, unencrypted, in the queue of their channel, and each time the socket has drained the channels take
+turns, a message each, until a burst is full. A channel whose queue is long pauses its producer; a peer that takes no
+burst within L{WRITE_TIMEOUT} is dropped.
 
 Inwards: a channel that pauses stops the socket. What was read by then waits: at most one read of the socket and the
 message that it completed.
@@ -13,23 +13,25 @@ message that it completed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from os import urandom
+from math import inf
 from socket import socket as Socket
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.p2p.capabilities import Match, match
-from devp2p_tx.core.p2p.messages import BASE_LENGTH, Cap, Hello
-from devp2p_tx.core.rlpx.connection import RLPxConnection
+from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.p2p.messages import BASE_LENGTH, Hello
+from devp2p_tx.core.rlpx.connection import RLPxConnection, State
 from devp2p_tx.core.rlpx.events import (
     ConnectionBroken,
     DisconnectReceived,
@@ -38,10 +40,11 @@ from devp2p_tx.core.rlpx.events import (
     HelloReceived,
     MessagesReceived,
 )
-from devp2p_tx.core.rlpx.frames import Message
+from devp2p_tx.core.rlpx.frames import Bytes, Message
 from devp2p_tx.errors import (
     CapabilityFailed,
     DisconnectReason,
+    LocalProtocolError,
     MessageError,
     PeerDisconnected,
     PeerRejected,
@@ -58,9 +61,13 @@ WRITE_TIMEOUT = 20.0
 DISCONNECT_TIMEOUT = 1.0
 #: What is collected in a turn, or taken from the channels in one go, before it is written (bytes).
 BURST = 128 * 1024
+#: How many bursts the socket is offered before other connections get their turn.
+BURSTS_PER_TURN = 8
 #: What may wait for one peer in all its channels; past it the peer is dropped (bytes). Room for two of the largest
 #: messages: a producer that heeds its pauses stays far below.
 MAX_QUEUED = 32 * 1024 * 1024
+
+_NOTHING = memoryview(b"")
 
 _log = Logger()
 
@@ -76,6 +83,7 @@ class RLPxProtocol(Protocol):
     sides share; or refuses at any point with L{disconnect}. All three Deferreds of a connection that ends early fail
     with the reason of its end.
 
+    @ivar transport: whatever carries it: TCP as a rule.
     @ivar congested: the socket did not take all that was written: messages queue.
     @ivar closed: nothing more is sent or received.
     @ivar remoteKey: the peer's static key, once known.
@@ -99,6 +107,7 @@ class RLPxProtocol(Protocol):
         @param seconds: the time for deadlines, which should not jump; by default that of C{clock}.
         @param metrics: where traffic is counted.
         """
+        self.transport: Any = None
         self.congested = False
         self.closed = False
         self.remoteKey = remote
@@ -120,9 +129,9 @@ class RLPxProtocol(Protocol):
         self._socket: Socket | None = None
         self._pending = 0
         self._flushDue = False
-        self._unwritten = memoryview(b"")
-        self._queued = 0
-        self._turn = 0
+        self._offered = False
+        self._unwritten = _NOTHING
+        self._waiting: deque[Channel] = deque()
         # time
         self._alarm: IDelayedCall | None = None
         self._writeAlarm: IDelayedCall | None = None
@@ -158,7 +167,8 @@ class RLPxProtocol(Protocol):
         @return: the peer's Hello, whose identity is the one that the handshake proved.
         @raise PeerRejected: it is another ("unexpected identity").
         """
-        self.sendHello(hello)
+        if self._core.state is not State.CLOSED:  # by what came with the end of the handshake, of which we hear next
+            self.sendHello(hello)
         theirs = await self.whenHello()
         assert self.remoteKey is not None
         if theirs.node_key != self.remoteKey.to_bytes():
@@ -178,11 +188,11 @@ class RLPxProtocol(Protocol):
         if self.closed:
             return
         self._started = True
-        for match in matches:
-            capability = match.capability
+        for matched in matches:
+            capability = matched.capability
             traffic = self._metrics.traffic(f"{capability.name}/{capability.version}", capability.length)
             try:
-                channel = Channel(self, match, capability.buildProtocol(peer), traffic, observe)
+                channel = Channel(self, matched, capability.buildProtocol(peer), traffic, observe)
             except Exception:
                 self.fail(capability, Failure())
                 return
@@ -191,7 +201,7 @@ class RLPxProtocol(Protocol):
             for code in range(capability.length):
                 self._routes.append((received, code, traffic.received[code], channel))
         for channel in self.channels:
-            self._call(channel, channel.protocol.makeConnection, channel)
+            self._call(channel, channel.connect)
         self.resumeReading(self)
 
     def disconnect(self, reason: int) -> None:
@@ -201,8 +211,7 @@ class RLPxProtocol(Protocol):
         """
         if self.closed:
             return
-        while self._sendTurn():
-            pass
+        self._sendQueued(inf)
         self._core.disconnect(reason)
         self._close(PeerDisconnected(reason, remote=False))
 
@@ -212,14 +221,21 @@ class RLPxProtocol(Protocol):
             self._close(PeerDisconnected(DisconnectReason.NETWORK_ERROR, remote=False), kindly=False)
 
     @property
+    def queued(self) -> int:
+        """What waits in all channels since the peer does not read (bytes), at most L{MAX_QUEUED}."""
+        return sum(channel.queued for channel in self.channels)
+
+    @property
     def remoteAddress(self) -> IAddress:
         """The peer's address."""
-        return self.transport.getPeer()
+        address: IAddress = self.transport.getPeer()
+        return address
 
     @property
     def localAddress(self) -> IAddress:
         """Our address."""
-        return self.transport.getHost()
+        address: IAddress = self.transport.getHost()
+        return address
 
     # What the transport says.
 
@@ -241,7 +257,7 @@ class RLPxProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:
         """See C{IProtocol}."""
-        self.closed = True
+        self.closed, self.connected = True, 0
         for alarm in (self._alarm, self._writeAlarm, self._closeAlarm):
             if alarm is not None and alarm.active():
                 alarm.cancel()
@@ -253,10 +269,11 @@ class RLPxProtocol(Protocol):
             except Exception:
                 _log.failure("connectionLost of {channel}", channel=channel)
         self._routes.clear()
+        self._waiting.clear()
         self._inbox.clear()
         self._handshaken.fire(reason)
         self._hello.fire(reason)
-        self._ended.fire(reason.value)
+        self._ended.fire(_error(reason))
 
     # What the core says.
 
@@ -319,7 +336,7 @@ class RLPxProtocol(Protocol):
         if not self.closed:
             _log.failure("{channel} failed, and its peer is dropped", failure, channel=channel)
             self._core.disconnect(DisconnectReason.SUBPROTOCOL_ERROR)
-            self._close(CapabilityFailed(repr(channel), failure.value))
+            self._close(CapabilityFailed(repr(channel), _error(failure)))
 
     # Inward flow control.
 
@@ -347,20 +364,28 @@ class RLPxProtocol(Protocol):
 
     def sendNow(self, code: int, payload: bytes) -> int:
         """Send a message by its code on the wire, with the rest of this turn; the size of its frame (bytes)."""
-        size = self._core.send(code, payload)
+        try:
+            size = self._core.send(code, payload)
+        except LocalProtocolError:
+            if self._core.state is State.CLOSED:
+                return 0  # the peer has left, as we learn when we have heard what it said before
+            raise
         self._pending += size
-        if not self.congested:
-            if self._pending > BURST:
-                self._write(self._core.data_to_send())
-            elif not self._flushDue:
-                self._flushSoon()
+        if self._pending > BURST:
+            self._write(self._core.data_to_send(), offer=not self._offered)
+            self._offered = True
+        if not self._flushDue:
+            self._flushSoon()
         return size
 
-    def queueGrew(self, size: int) -> None:
-        """A channel queued C{size} bytes more."""
-        self._queued += size
-        if self._queued > MAX_QUEUED and not self.closed:
-            self._close(SendBufferFull(f"{self._queued} bytes wait for a peer that does not read"), kindly=False)
+    def queueStarted(self, channel: Channel) -> None:
+        """A channel that had nothing queued queues a message: it takes its turns from now on."""
+        self._waiting.append(channel)
+
+    def queueGrew(self) -> None:
+        """A channel has much queued, and queued more."""
+        if self.queued > MAX_QUEUED and not self.closed:
+            self._close(SendBufferFull(f"{self.queued} bytes wait for a peer that does not read"), kindly=False)
 
     def wantMore(self) -> None:
         """A channel has got a pull producer."""
@@ -372,29 +397,30 @@ class RLPxProtocol(Protocol):
             self._clock.callLater(0, self._flush)
 
     def _flush(self) -> None:
-        self._flushDue = False
-        if self.congested:
+        self._flushDue = self._offered = False
+        if self.congested or not self.connected:
             return
-        data = self._core.data_to_send()
-        if data:
+        if data := self._core.data_to_send():
             self._write(data)
         if not self.congested and not self.closed:
-            for channel in self.channels:
-                if channel.pulls:
-                    self._call(channel, channel.drained)
-                    self._flushSoon()
+            self._pull()  # what is sent now makes the next flush due, which asks for more
 
-    def _write(self, data: bytes) -> None:
-        """Write with nothing queued before: what the socket does not take at once makes us congested."""
+    def _write(self, data: bytes, offer: bool = True) -> None:
+        """
+        Write with nothing queued before: what the socket does not take at once makes us congested.
+
+        @param offer: whether to ask the socket. One burst in a turn is enough: a peer that reads as fast as we write
+            would have a producer go on for ever, and nobody else would get a turn.
+        """
         self._pending = 0
-        taken = self._offer(data)
+        taken = self._offer(data) if offer else 0
         if taken < len(data):
             self._unwritten = memoryview(data)[taken:]
             self.congested = True
             self._armWriteAlarm()
             self.transport.registerProducer(self, False)
 
-    def _offer(self, data: bytes) -> int:
+    def _offer(self, data: Bytes) -> int:
         """Give bytes to the socket itself, which spares a turn of the reactor; how many it took."""
         if self._socket is None or not self.transport.connected:
             return 0
@@ -404,11 +430,34 @@ class RLPxProtocol(Protocol):
             return 0
 
     def resumeProducing(self) -> None:
-        """The transport has written everything: give it the next burst. (We are its C{IPullProducer} while congested.)"""
-        if data := self._nextBurst():
+        """See C{IPullProducer}, which we are while congested: all is written, so give the next burst."""
+        for _ in range(0 if self._offered else BURSTS_PER_TURN):
+            if not self._unwritten and not self._nextBurst():
+                self._drained()
+                return
+            if not self._offerBurst():
+                break
+        if self._unwritten or self._nextBurst():
             self._armWriteAlarm()
+            data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
             self.transport.write(data)
-            return
+        else:
+            self._drained()
+
+    def _offerBurst(self) -> bool:
+        """Give the socket a burst of what is unwritten; whether it took that."""
+        burst = self._unwritten[:BURST]
+        taken = self._offer(burst)
+        # an empty view of a large message would hold its memory while the next one is made
+        self._unwritten = self._unwritten[taken:] if taken < len(self._unwritten) else _NOTHING
+        return taken == len(burst)
+
+    def stopProducing(self) -> None:
+        """See C{IPullProducer}: the transport is gone."""
+        self._unwritten = _NOTHING
+
+    def _drained(self) -> None:
+        """The socket has taken everything."""
         self.congested = False
         if self._writeAlarm is not None:
             self._writeAlarm.cancel()
@@ -419,33 +468,40 @@ class RLPxProtocol(Protocol):
             return
         for channel in self.channels:
             self._call(channel, channel.drained)
+        self._pull()
 
-    def stopProducing(self) -> None:
-        """See C{IPullProducer}: the transport is gone."""
-        self._unwritten = memoryview(b"")
+    def _nextBurst(self) -> bool:
+        """Collect what is written next; whether there was anything."""
+        room: float = BURST
+        while room > 0 and not self.closed:
+            self._pull()
+            if not self._waiting:
+                break
+            room = self._sendQueued(room)
+        self._unwritten = memoryview(self._core.data_to_send())
+        for channel in self.channels:
+            self._call(channel, channel.drained)
+        return len(self._unwritten) > 0
 
-    def _nextBurst(self) -> bytes:
-        if not self._unwritten:
-            while self._pending < BURST and not self.closed and self._sendTurn():
-                pass
-            self._pending = 0
-            self._unwritten = memoryview(self._core.data_to_send())
-            for channel in self.channels:
-                if not self.closed:
-                    self._call(channel, channel.drained)
-        data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
-        return data
+    def _pull(self) -> None:
+        """Ask the pull producers for more."""
+        for channel in self.channels:
+            if channel.pulls:
+                self._call(channel, channel.pull)
 
-    def _sendTurn(self) -> bool:
-        """Let the next channel that has something queued send a message; whether there was one."""
-        for _ in self.channels:
-            self._turn = (self._turn + 1) % len(self.channels)
-            channel = self.channels[self._turn]
-            before = channel.queued
-            if channel.sendQueued():
-                self._queued -= before - channel.queued
-                return True
-        return False
+    def _sendQueued(self, room: float) -> float:
+        """Let the channels that have something queued take turns, a message each; what is left of C{room} bytes."""
+        waiting, send = self._waiting, self._core.send
+        while waiting and room > 0:
+            channel = waiting.popleft()
+            try:
+                room -= channel.sendQueued(send)
+            except Exception:
+                self.fail(channel, Failure())
+                return 0
+            if channel.queued:
+                waiting.append(channel)
+        return room
 
     def _armWriteAlarm(self) -> None:
         if self._writeAlarm is None:
@@ -492,68 +548,13 @@ class RLPxProtocol(Protocol):
             self._closeTransport()
 
     def _closeTransport(self) -> None:
-        if self._stallers:
-            self.transport.resumeProducing()
+        self.transport.resumeProducing()  # or we would not learn that the peer closes
         if ITCPTransport.providedBy(self.transport):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
 
 
-class RLPxFactory(Factory):
-    """
-    Connections without a Server: whoever completes both handshakes and shares a capability is spoken with.
-
-    For a listening endpoint, or, with C{remote}, for one that connects. L{devp2p_tx.Server} is what a node uses: it also
-    counts its peers, knows whom to refuse, and dials.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        key: PrivateKey,
-        capabilities: Sequence[ICapability],
-        clientName: str,
-        remote: PublicKey | None = None,
-        clock: IReactorTime | None = None,
-        randomBytes: RandomBytes = urandom,
-    ) -> None:
-        """
-        @param key: our static key.
-        @param capabilities: what we offer.
-        @param clientName: what our Hello calls us.
-        @param remote: whom we dial; C{None} to be dialled.
-        @param clock: by default the global reactor.
-        """
-        if clock is None:
-            from twisted.internet import reactor
-
-            clock = IReactorTime(reactor)
-        caps = sorted(Cap(each.name, each.version) for each in capabilities)
-        self.metrics = Metrics()
-        self._hello = Hello(clientName, tuple(caps), key.public_key.to_bytes())
-        self._capabilities = capabilities
-        self._make = lambda: RLPxProtocol(key, clock, randomBytes, remote, metrics=self.metrics)
-
-    def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
-        """See C{IProtocolFactory}."""
-        protocol = self._make()
-        protocol.factory = self
-        Deferred.fromCoroutine(self._setUp(protocol)).addErrback(self._failed, protocol)
-        return protocol
-
-    async def _setUp(self, protocol: RLPxProtocol) -> None:
-        await protocol.whenHandshaken()
-        theirs = await protocol.exchangeHello(self._hello)
-        matches = match(self._capabilities, theirs.caps)
-        if not matches:
-            raise PeerRejected(DisconnectReason.USELESS_PEER)
-        protocol.start(matches, protocol)
-
-    def _failed(self, failure: Failure, protocol: RLPxProtocol) -> None:
-        _log.debug("no connection with {address}: {error}", address=protocol.remoteAddress, error=failure.value)
-        if failure.check(PeerRejected):
-            protocol.disconnect(failure.value.reason)
-        else:
-            protocol.abort()
+def _error(failure: Failure) -> BaseException:
+    assert failure.value is not None  # as it is of every failure that was not made for a test of Twisted's own
+    return failure.value

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresses import IPAddress, Netlist
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
@@ -38,9 +38,11 @@ SetUp = Callable[[RLPxProtocol, ConnectionFlags, Node], Deferred[Any]]
 class DialMemory(Protocol):
     """Remembers which candidates were good peers."""
 
-    def succeeded(self, node: Node) -> None: ...
+    def succeeded(self, node: Node) -> None:
+        """It is, or was until now, a useful peer."""
 
-    def failed(self, node: Node) -> None: ...
+    def failed(self, node: Node) -> None:
+        """It did not become a peer."""
 
 
 class Dialer:
@@ -79,6 +81,7 @@ class Dialer:
         self._dials: set[Deferred[Any]] = set()
         self._alarm: IDelayedCall | None = None
         self._running = False
+        self._isEvaluating = self._isChanged = False
 
     def start(self, candidates: Candidates | None = None, resolve: Resolve | None = None) -> None:
         """
@@ -108,8 +111,18 @@ class Dialer:
 
     def evaluate(self) -> None:
         """Something changed: dial whoever can be dialled now."""
-        if not self._running:
+        self._isChanged = True
+        if self._isEvaluating:  # what is done below can end at once, and brings us here again
             return
+        self._isEvaluating = True
+        try:
+            while self._isChanged and self._running:
+                self._isChanged = False
+                self._evaluate()
+        finally:
+            self._isEvaluating = False
+
+    def _evaluate(self) -> None:
         now = self._seconds()
         for node in self.plan.next_dials(now):
             self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED), _nobody)
@@ -146,20 +159,25 @@ class Dialer:
     async def _dialCandidate(self, candidate: Candidate, candidates: Candidates) -> None:
         try:
             peer = await self._dial(candidate.node, ConnectionFlags.DYNAMIC_DIALED)
-        except CancelledError:
-            raise
         except Exception:
-            self._memory.failed(candidate.node)
+            candidates.dropped(candidate)
+            if self._running:  # a dial that we gave up says nothing of the node
+                self._memory.failed(candidate.node)
             raise
-        self._memory.succeeded(candidate.node)
         candidates.connected(candidate)
-        useful = self._reactor.callLater(USEFUL_AFTER, candidates.useful, candidate)
+
+        def useful() -> None:
+            candidates.useful(candidate)
+            self._memory.succeeded(candidate.node)
 
         def ended(_: object) -> None:
             candidates.dropped(candidate)
-            if useful.active():
-                useful.cancel()
+            if alarm.active():
+                alarm.cancel()
+            else:
+                self._memory.succeeded(candidate.node)
 
+        alarm = self._reactor.callLater(USEFUL_AFTER, useful)
         peer.whenEnded().addCallback(ended)
 
     def _rearm(self, now: float) -> None:
@@ -210,15 +228,18 @@ class Dialer:
     async def _connect(self, node: Node, flags: ConnectionFlags) -> tuple[RLPxProtocol, Node]:
         """Reach a node; a static one that is not where we thought is searched for, and dialled once more."""
         try:
-            if node.host is None:
-                node = await self._search(node)
+            there = node if node.host is not None else await self._search(node)
+            if there is None:
+                raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
             try:
-                return await self._connectTo(node), node
+                return await self._connectTo(there), there
             except ConnectError:
-                if ConnectionFlags.STATIC_DIALED not in flags or node.hostname is not None:
+                if ConnectionFlags.STATIC_DIALED not in flags or there.hostname is not None:
                     raise
-                found = await self._search(node)
-                return await self._connectTo(found), found
+                elsewhere = await self._search(there)
+                if elsewhere is None:
+                    raise
+                return await self._connectTo(elsewhere), elsewhere
         except Exception as error:
             self._metrics.count("dial_errors", kind=_kind(error))
             _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
@@ -227,31 +248,28 @@ class Dialer:
     def _connectTo(self, node: Node) -> Deferred[Any]:
         return connect(self._reactor, node, lambda address: self._reached(node, address))
 
-    async def _search(self, node: Node) -> Node:
-        """
-        Ask discovery where a static node is.
-
-        @raise InvalidNode: nobody knows, or it was asked too recently.
-        """
-        if self._resolve is not None and self.plan.should_resolve(node.node_id, self._seconds()):
-            try:
-                found = await self._resolve(node)
-            except CancelledError:
-                raise
-            except Exception:
-                found = node
-            known = found if found.host is not None and found != node else None
-            self.plan.resolved(node.node_id, known, self._seconds())
-            if known is not None:
-                return known
-        raise InvalidNode(f"node {node.node_id.hex()[:16]} is not to be found")
+    async def _search(self, node: Node) -> Node | None:
+        """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""
+        if self._resolve is None or not self.plan.should_resolve(node.node_id, self._seconds()):
+            return None
+        try:
+            found = await self._resolve(node)
+        except CancelledError:
+            raise
+        except Exception:
+            found = node
+        isBetter = found != node and found.ip is not None and bool(found.tcp) and self._admits(found.ip)
+        better = found if isBetter else None
+        self.plan.resolved(node.node_id, better, self._seconds())
+        return better
 
     def _reached(self, node: Node, address: IAddress) -> RLPxProtocol | None:
         """A host name may lead anywhere, so the address is compared once more."""
         ip = addressIP(address)
-        if self._netrestrict is not None and ip is not None and ip not in self._netrestrict:
-            return None
-        return self._build(node)
+        return self._build(node) if ip is None or self._admits(ip) else None
+
+    def _admits(self, ip: IPAddress) -> bool:
+        return self._netrestrict is None or ip in self._netrestrict
 
 
 def _nobody(result: object) -> None:
@@ -266,4 +284,4 @@ def _quietly(failure: Failure) -> None:
 def _kind(error: Exception) -> str:
     if isinstance(error, ConnectingCancelledError):
         return "cancelled"
-    return type(error).__name__ if isinstance(error, ConnectError) else "other"
+    return type(error).__name__ if isinstance(error, (ConnectError, DNSLookupError)) else "other"

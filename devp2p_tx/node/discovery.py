@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.entries import TCP
@@ -44,6 +45,7 @@ _ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
 _log = Logger()
 
 
+@implementer(INodeSource)
 class _Walk:
     """The random walk of discovery v4 as a source."""
 

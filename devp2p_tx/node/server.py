@@ -129,7 +129,7 @@ class Server(service.Service):
         self._records: Feed[Node] = Feed()
         self._discovery = Discovery(
             config, reactor, self._seconds, unixTime, random, self.metrics,
-            resolver or partial(systemResolver, reactor), self._recordChanged,
+            resolver or systemResolver, self._recordChanged,
         )
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
@@ -178,7 +178,7 @@ class Server(service.Service):
     def _startDiscovery(self) -> None:
         interface, port = "", 0
         for listening in self._ports:
-            host = listening.getHost()
+            host: Any = listening.getHost()
             if (ip := addressIP(host)) is not None:
                 self._discovery.listensAt(ip, host.port)
                 interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from devp2p_tx.core.enr.entries import ETH
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.fairmix import FairMix, Taken
-from devp2p_tx.core.forkid import ForkFilter
+from devp2p_tx.core.forkid import ForkFilter, ForkID
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DevP2PError, RemoteProtocolError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
@@ -29,10 +30,17 @@ from devp2p_tx.interfaces import INodeSource
 #: How many nodes of one source are asked for their records at once.
 MAX_FILTERED = 16
 
+#: How long a source that gave somebody to dial counts as one that delivers (seconds).
+DELIVERS_FOR = 60.0
+
 #: The name under which anchors are counted.
 ANCHORS = "anchors"
 
 _log = Logger()
+
+
+class SourceEnded(DevP2PError):
+    """A source has no more nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class Candidate:
     source: str
 
 
+@implementer(INodeSource)
 class ListSource:
     """The nodes of a list, once each, and then none."""
 
@@ -52,16 +61,14 @@ class ListSource:
 
     def next(self) -> Deferred[Node]:
         """See L{INodeSource}."""
-        asked: Deferred[Node] = Deferred()
-        if self._nodes:
-            asked.callback(self._nodes.popleft())
-        return asked
+        return succeed(self._nodes.popleft()) if self._nodes else fail(SourceEnded(f"source {self.name} has ended"))
 
     def stop(self) -> None:
         """See L{INodeSource}."""
         self._nodes.clear()
 
 
+@implementer(INodeSource)
 class FilteredSource:
     """
     The nodes of another source that have a record which passes, each as its record describes it.
@@ -82,7 +89,8 @@ class FilteredSource:
         self._ready: deque[Node] = deque()
         self._reading: Deferred[Any] | None = None
         self._fetching: set[Deferred[Any]] = set()
-        self._stopped = False
+        self._end: Failure | None = None
+        self._isReading = False
 
     def next(self) -> Deferred[Node]:
         """See L{INodeSource}."""
@@ -96,19 +104,23 @@ class FilteredSource:
 
     def stop(self) -> None:
         """See L{INodeSource}."""
-        self._stopped = True
+        self._end = Failure(ServerStopped("server stopped"))
         for fetching in list(self._fetching):
             fetching.cancel()
         self._source.stop()
-        while self._asked:
-            self._asked.popleft().errback(ServerStopped("server stopped"))
+        self._pump()
 
     def _pump(self) -> None:
-        while self._asked and not self._reading and len(self._fetching) < MAX_FILTERED and not self._stopped:
+        """Read on, if somebody waits; when there is nothing to read or to wait for any more, tell him."""
+        if self._isReading:  # something below was there at once
+            return
+        self._isReading = True
+        while self._asked and self._reading is None and len(self._fetching) < MAX_FILTERED and self._end is None:
             reading = self._reading = self._source.next()
             reading.addCallbacks(self._read, self._ended)
-            if not reading.called:
-                return
+        self._isReading = False
+        while self._asked and self._end is not None and not self._fetching:
+            self._asked.popleft().errback(self._end)
 
     def _read(self, node: Node) -> None:
         self._reading = None
@@ -120,7 +132,8 @@ class FilteredSource:
         self._pump()
 
     def _ended(self, failure: Failure) -> None:
-        self._stopped = True
+        self._end = self._end or failure
+        self._pump()
 
     def _fetched(self, node: Node) -> None:
         if not self._passes(node):
@@ -144,7 +157,7 @@ def forkFilter(chain: ForkFilter) -> Callable[[Node], bool]:
         if fork is None:
             return False
         try:
-            chain.check(fork, 0, 0)
+            chain.check(ForkID(*fork), 0, 0)
         except RemoteProtocolError:
             return False
         return True
@@ -154,8 +167,10 @@ def forkFilter(chain: ForkFilter) -> Callable[[Node], bool]:
 
 @dataclass
 class _Tally:
-    connected: set[bytes] = field(default_factory=set)
-    found: int = 0
+    """Of one source: the ids of its nodes that are being dialled or are peers, and when one was dialled last."""
+
+    held: set[bytes] = field(default_factory=set)
+    dialedAt: float = float("-inf")
 
 
 class Candidates:
@@ -218,17 +233,20 @@ class Candidates:
             source.stop()
 
     def crowds(self, candidate: Candidate) -> bool:
-        """Whether its source holds all slots but one, and another one has something to give."""
-        others = any(tally.found for name, tally in self._tallies.items() if name != candidate.source)
-        return others and len(self._tallies[candidate.source].connected) >= self._quota
+        """Whether its source holds all slots but one, and another one delivers: had somebody to dial lately."""
+        then = self._seconds() - DELIVERS_FOR
+        delivers = any(tally.dialedAt > then for name, tally in self._tallies.items() if name != candidate.source)
+        return delivers and len(self._tallies[candidate.source].held) >= self._quota
 
     def dialed(self, candidate: Candidate) -> None:
         """It is being dialled."""
+        tally = self._tallies[candidate.source]
+        tally.held.add(candidate.node.node_id)
+        tally.dialedAt = self._seconds()
         self._count("dialed", candidate.source)
 
     def connected(self, candidate: Candidate) -> None:
         """It is a peer."""
-        self._tallies[candidate.source].connected.add(candidate.node.node_id)
         self._count("connected", candidate.source)
 
     def useful(self, candidate: Candidate) -> None:
@@ -236,8 +254,8 @@ class Candidates:
         self._count("useful", candidate.source)
 
     def dropped(self, candidate: Candidate) -> None:
-        """It is no peer any more."""
-        self._tallies[candidate.source].connected.discard(candidate.node.node_id)
+        """It is no peer any more, or did not become one."""
+        self._tallies[candidate.source].held.discard(candidate.node.node_id)
 
     def _count(self, what: str, source: str) -> None:
         self._metrics.count(f"candidates_{what}", source=source)
@@ -246,9 +264,10 @@ class Candidates:
         self._asked = None
 
     def _pump(self) -> None:
-        """Ask the sources that have nothing ready, and give what is there."""
-        self._readAll()
-        if self._asked is None:
+        """Ask the sources that have nothing ready, and give what is there; nothing if nobody waits."""
+        if self._asked is not None:
+            self._readAll()
+        if self._asked is None:  # also if one of them had something at once
             return
         step = self._mix.next(self._seconds())
         if isinstance(step, Taken):
@@ -273,12 +292,11 @@ class Candidates:
         self._pump()
 
     def _found(self, node: Node, source: str) -> Candidate:
-        self._tallies[source].found += 1
         self._count("found", source)
         return Candidate(node, source)
 
     def _ended(self, failure: Failure, name: str) -> None:
         """A source gives no more; it stays in C{_reading}, and is not asked again."""
         self._mix.remove_source(name)
-        if not failure.check(ServerStopped):
+        if not failure.check(ServerStopped, SourceEnded):
             _log.failure("source {name} ended", failure, name=name)

@@ -137,7 +137,8 @@ class ScriptedPeer(Protocol):
     @contextmanager
     def inOneWrite(self) -> Iterator[None]:
         """Send all that is sent within in one piece, to arrive in one read."""
-        self._gathered = gathered = []
+        gathered: list[bytes] = []
+        self._gathered = gathered
         try:
             yield
         finally:

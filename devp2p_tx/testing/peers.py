@@ -22,7 +22,8 @@ from twisted.internet.interfaces import IAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, RLPxFactory, RLPxProtocol
+from devp2p_tx.net.factory import RLPxFactory
+from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, RLPxProtocol
 from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing.network import MemoryNetwork
 

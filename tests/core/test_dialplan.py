@@ -1,12 +1,15 @@
 """
-Tests for L{devp2p_tx.core.dialplan}: most of them ledgers, in the manner of go-ethereum's C{p2p/dial_test.go}. Each line
-says what has happened by a time, and who is dialled then.
+Tests for L{devp2p_tx.core.dialplan}.
+
+Most are ledgers, in the manner of go-ethereum's C{p2p/dial_test.go}: each line says what has happened by a time, and
+who is dialled then.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -251,7 +254,7 @@ class HistoryTests(LedgerTestCase):
             assert due is not None
             self.assertEqual(plan.next_dials(due - 0.001), [])
             now = due
-        pauses = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+        pauses = [later - earlier for earlier, later in pairwise(starts)]
         self.assertEqual(pauses, [35, 70, 120, 120, 120, 120])
         self.assertEqual((HISTORY_EXPIRATION, MAX_BACKOFF), (35, 120))
 
@@ -400,9 +403,7 @@ class RefusalTests(LedgerTestCase):
         ):
             reasons.append(plan.check(restricted))
             change()
-        self.assertEqual(
-            reasons, [Refusal.DIALING, Refusal.CONNECTED, Refusal.PENDING_INBOUND, Refusal.RESTRICTED]
-        )
+        self.assertEqual(reasons, [Refusal.DIALING, Refusal.CONNECTED, Refusal.PENDING_INBOUND, Refusal.RESTRICTED])
         plan = make_plan()
         plan.dial_started(node(1).node_id, 0)
         plan.dial_done(node(1).node_id)

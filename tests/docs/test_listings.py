@@ -42,8 +42,11 @@ class ListingTests(SynchronousTestCase):
         self.assertIn("PASSED (successes=1)", self.python("-m", "twisted.trial", "test_chat"))
 
     def test_the_chat_service_is_an_application(self) -> None:
-        self.python("-c", "import chatservice; from twisted.application.service import IServiceCollection as S;"
-                    "service, = S(chatservice.application); assert service.server.config.capabilities")
+        self.python(
+            "-c",
+            "import chatservice; from twisted.application.service import IServiceCollection as S;"
+            "service, = S(chatservice.application); assert service.server.config.capabilities",
+        )
 
     def test_the_greeter_greets(self) -> None:
         (self.folder / "greets.py").write_text(
@@ -63,8 +66,11 @@ class ListingTests(SynchronousTestCase):
         self.python("greets.py")
 
     def test_the_embedded_server_is_an_application(self) -> None:
-        self.python("-c", "from twisted.application.service import loadApplication, IServiceCollection as S;"
-                    "server, = S(loadApplication('hello.tac', 'python')); assert server.config.listen == '30303'")
+        self.python(
+            "-c",
+            "from twisted.application.service import loadApplication, IServiceCollection as S;"
+            "server, = S(loadApplication('hello.tac', 'python')); assert server.config.listen == '30303'",
+        )
 
 
 class LinkTests(SynchronousTestCase):

@@ -63,11 +63,12 @@ def _cacheDirectory() -> Iterator[Path]:
 
 
 def _build(wanted: str, make: Callable[[Path], object]) -> Path:
-    """What C{make} leaves at the path that it is given, made once."""
+    """A directory that C{make} filled, once."""
     with _cacheDirectory() as directory:
         made, making = directory / wanted, directory / f"{wanted}.making"
         if not made.exists():
             shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
             make(making)
             making.rename(made)
         return made
@@ -80,8 +81,14 @@ def _run(directory: Path, tool: str, *arguments: str) -> None:
     if shutil.which(tool) is None:
         raise AssertionError(f"the interop tests need {tool!r}, which is not on the PATH")
     done = subprocess.run(
-        [tool, *arguments], cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", timeout=BUILD_TIMEOUT,
+        [tool, *arguments],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=BUILD_TIMEOUT,
     )
     if done.returncode:
         raise AssertionError(f"{tool} {' '.join(arguments)} failed in {directory}:\n{done.stdout[-MAX_COMPLAINT:]}")
@@ -90,8 +97,11 @@ def _run(directory: Path, tool: str, *arguments: str) -> None:
 def _buildGeth() -> list[str]:
     source = _HERE / "go"
     files = [*source.glob("*.go"), source / "go.mod", source / "go.sum"]
-    program = _build(f"geth-{_digest(files)}", lambda path: _run(source, "go", "build", "-o", str(path), "."))
-    return [str(program)]
+
+    def make(directory: Path) -> None:
+        _run(source, "go", "build", "-o", str(directory / "peer"), ".")
+
+    return [str(_build(f"geth-{_digest(files)}", make) / "peer")]
 
 
 def _buildEthereumJS() -> list[str]:
@@ -99,7 +109,6 @@ def _buildEthereumJS() -> list[str]:
     source = _HERE / "js"
 
     def make(directory: Path) -> None:
-        directory.mkdir()
         for name in names:
             shutil.copy(source / name, directory)
         _run(directory, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts")
@@ -116,7 +125,9 @@ def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
     """How to run a program, or why it cannot be, which is found out once."""
     try:
         return build()
-    except (AssertionError, OSError, subprocess.SubprocessError) as error:
+    except AssertionError as error:
+        return str(error)
+    except (OSError, subprocess.SubprocessError) as error:
         return f"{type(error).__name__}: {error}"
 
 
@@ -166,7 +177,7 @@ class ForeignPeer(ProcessProtocol):
 
         peer = cls()
         command = [*cls.build(), "--name", cls.name, *_arguments(flags)]
-        reactor.spawnProcess(peer, command[0], command, env=os.environ)  # type: ignore[attr-defined]
+        reactor.spawnProcess(peer, command[0], command, env=os.environ)
         try:
             ready = await peer.expect("ready")
         except BaseException:
@@ -211,7 +222,7 @@ class ForeignPeer(ProcessProtocol):
 
         self.transport.closeStdin()
         ended = self._ended.when()
-        kill = reactor.callLater(END_TIMEOUT, self._kill)  # type: ignore[attr-defined]
+        kill = reactor.callLater(END_TIMEOUT, self._kill)
         await ended
         if kill.active():
             kill.cancel()

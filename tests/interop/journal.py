@@ -43,7 +43,7 @@ class Journal:
     def _later(method: Callable[[Any], None], argument: Any) -> None:
         from twisted.internet import reactor
 
-        reactor.callLater(0, method, argument)  # type: ignore[attr-defined]
+        reactor.callLater(0, method, argument)
 
     def _record(self, happened: Event) -> None:
         for wanted, waiting in self._waiting:

@@ -65,9 +65,7 @@ class _Echo(CapabilityProtocol):
 
     def messageReceived(self, code: int, payload: bytes) -> None:
         event = {REQUEST: "request", REPLY: "reply"}[code]
-        self._journal.record(
-            event, id=self._id, cap=self._label, size=len(payload), sha256=sha256(payload).hexdigest()
-        )
+        self._journal.record(event, id=self._id, cap=self._label, size=len(payload), sha256=sha256(payload).hexdigest())
         if code == REQUEST:
             self.transport.sendMessage(REPLY, payload)
 
@@ -105,7 +103,10 @@ class _WatchedServer(Server):
         if stage is Stage.ADD_PEER:
             hello = conn.hello
             self._journal.record(
-                "hello", id=hexId(hello.node_key), name=hello.client_name, caps=[str(cap) for cap in hello.caps],
+                "hello",
+                id=hexId(hello.node_key),
+                name=hello.client_name,
+                caps=[str(cap) for cap in hello.caps],
                 version=hello.version,
             )
         return super().checkpoint(conn, stage)
@@ -133,9 +134,7 @@ class OurPeer:
         self.key = PrivateKey.generate(urandom)
         self.id = hexId(self.key.public_key)
         capabilities = list(self._capabilities.values())
-        self.server = _WatchedServer(
-            ServerConfig(self.key, capabilities, LOOPBACK, NAME, **config), self._journal
-        )
+        self.server = _WatchedServer(ServerConfig(self.key, capabilities, LOOPBACK, NAME, **config), self._journal)
         self.server.subscribeEvents(self._record)
         self._ids: dict[str, str] = {}
 
@@ -201,7 +200,7 @@ class BarePeer:
     def _build(self, remote: PublicKey | None, nodeKey: bytes) -> RLPxProtocol:
         from twisted.internet import reactor
 
-        transport = RLPxProtocol(self.key, reactor, urandom, remote)  # type: ignore[arg-type]
+        transport = RLPxProtocol(self.key, reactor, urandom, remote)
         hello = Hello(NAME, (Cap("echo", 1),), nodeKey)
         transport.whenHandshaken().addCallbacks(lambda _: transport.sendHello(hello), lambda _: None)
         return transport

@@ -70,6 +70,10 @@ class EndpointTests(SynchronousTestCase):
     def test_unusable(self) -> None:
         """An endpoint that Twisted knows, but cannot make, is quoted too."""
         host = MemoryNetwork().host("192.0.2.1")
-        for text in ("ssl:443:privateKey=/nowhere/key.pem", "systemd:domain=INET:index=7", "systemd:domain=INET:name=x"):
+        for text in (
+            "ssl:443:privateKey=/nowhere/key.pem",
+            "systemd:domain=INET:index=7",
+            "systemd:domain=INET:name=x",
+        ):
             error = self.assertRaises(InvalidAddress, serverEndpoint, host, text)
             self.assertIn(f"cannot listen on {text!r}: ", str(error))

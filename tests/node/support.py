@@ -125,9 +125,7 @@ class ServerTestCase(SynchronousTestCase):
             None if remote is None else remote.public_key, does, tuple(caps), keyOf(number), Random(number).randbytes
         )
 
-    def answer(
-        self, number: int, does: Stage = Stage.HELLO, caps: Sequence[Cap] = (Cap("echo", 1),)
-    ) -> ScriptedPeer:
+    def answer(self, number: int, does: Stage = Stage.HELLO, caps: Sequence[Cap] = (Cap("echo", 1),)) -> ScriptedPeer:
         """Node C{number}, which obeys the test, waits for one call."""
         peer = self.scripted(number, does, caps)
         peer.listen(self.host(number), PORT)

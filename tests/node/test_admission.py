@@ -128,3 +128,40 @@ class AddPeerTests(SynchronousTestCase):
         """To a node that offers nothing everybody is of use."""
         for case in CASES:
             self.assertIs(checkAddPeer(case.conn, case.peerSet, [], []), case.expected, case)
+
+
+class CrossingTests(SynchronousTestCase):
+    """Two nodes that dial each other at once."""
+
+    def conn(self, node: Node, flags: ConnectionFlags) -> Conn:
+        """A connection with a node."""
+        conn = Conn(cast(Any, None), flags)
+        conn.node = node
+        return conn
+
+    def refuses(self, we: Node, they: Node, first: ConnectionFlags, second: ConnectionFlags) -> bool:
+        """Whether the second connection is refused at the first checkpoint; at the second it never is."""
+        peerSet = PeerSet({}, 0, MAX_PEERS, MAX_INBOUND, we.node_id, {self.conn(they, first)})
+        conn = self.conn(they, second)
+        self.assertIsNone(checkAddPeer(conn, peerSet, [], []))
+        reason = checkPostHandshake(conn, peerSet)
+        self.assertIn(reason, (None, DisconnectReason.ALREADY_CONNECTED))
+        return reason is not None
+
+    def test_every_combination(self) -> None:
+        """
+        The greater id refuses the second of two connections in opposite directions, at the first checkpoint, where the
+        other side cannot have it as a peer yet; the lesser id refuses neither.
+        """
+        lesser, greater = sorted((HE, HERSELF), key=lambda node: node.node_id)
+        inbound, dialed = ConnectionFlags.INBOUND, ConnectionFlags.STATIC_DIALED
+        for first, second in product((inbound, dialed), repeat=2):
+            self.assertFalse(self.refuses(lesser, greater, first, second))
+            self.assertEqual(self.refuses(greater, lesser, first, second), first != second)
+
+    def test_other_nodes(self) -> None:
+        """Connections with others are nothing to it."""
+        lesser, greater = sorted((HE, HERSELF), key=lambda node: node.node_id)
+        other = self.conn(Node(PrivateKey(bytes([3]) * 32).public_key), ConnectionFlags.INBOUND)
+        peerSet = PeerSet({}, 0, MAX_PEERS, MAX_INBOUND, greater.node_id, {other})
+        self.assertIsNone(checkPostHandshake(self.conn(lesser, ConnectionFlags.STATIC_DIALED), peerSet))

@@ -8,9 +8,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
 
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
+from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import Conn, ConnectionFlags
 from devp2p_tx.node.server import Server, Stage
 from devp2p_tx.testing import Stage as Does
@@ -49,7 +51,7 @@ class CheckpointTestCase(ServerTestCase):
         def checkpoint(conn: Conn, asked: Stage) -> Deferred[None]:
             if asked is not stage:
                 return ask(conn, asked)
-            return deferLater(self.host(1), seconds).addCallback(lambda _: ask(conn, asked))  # type: ignore[arg-type]
+            return deferLater(self.host(1), seconds).addCallback(lambda _: ask(conn, asked))
 
         self.patch(server, "checkpoint", checkpoint)
 
@@ -89,8 +91,7 @@ class AnswerTests(CheckpointTestCase):
         server = self.start(1, maxPeers=0)
         answered = self.watch(server)
         self.call(2, 1)
-        [(conn, stage)] = answered
-        self.assertIs(stage, Stage.POST_HANDSHAKE)
+        self.assertEqual([stage for _, stage in answered], [Stage.POST_HANDSHAKE])
         self.assertEqual(self.numbers(1), [])
 
     def answer_of(self, server: Server, conn: Conn, stage: Stage) -> Deferred[None]:
@@ -102,7 +103,7 @@ class AnswerTests(CheckpointTestCase):
 
     def conn(self) -> Conn:
         """A connection that got as far as the first checkpoint."""
-        conn = Conn(Any, ConnectionFlags.INBOUND)  # type: ignore[arg-type]
+        conn = Conn(Any, ConnectionFlags.INBOUND)
         conn.node = node(2)
         return conn
 
@@ -120,6 +121,16 @@ class AnswerTests(CheckpointTestCase):
         server = self.make(1)
         self.failureResultOf(self.answer_of(server, self.conn(), Stage.POST_HANDSHAKE), ServerStopped)
 
+    def test_set_up_without_server(self) -> None:
+        """A connection that is handed to a server that does not run is closed."""
+        server = self.make(1)
+        transport = RLPxProtocol(server.config.key, self.host(1), self.network.random.randbytes)
+        transport.makeConnection(StringTransport())
+        setUp = server.setupConn(transport, ConnectionFlags.INBOUND, None)
+        self.failureResultOf(setUp, ServerStopped)
+        self.assertTrue(transport.closed)
+        transport.connectionLost()
+
     def test_in_order(self) -> None:
         """Those who asked first are answered first, all in the next turn."""
         server = self.start(1)
@@ -133,7 +144,7 @@ class AnswerTests(CheckpointTestCase):
     def test_a_failing_request_stops_nobody(self) -> None:
         """What one request raises is logged, and those behind it are answered."""
         server = self.start(1)
-        server.addPeer("enode://not-a-node")  # type: ignore[arg-type]
+        server.addPeer("enode://not-a-node")
         cont = self.answer_of(server, self.conn(), Stage.POST_HANDSHAKE)
         self.assertIsNone(self.successResultOf(cont))
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
@@ -187,11 +198,11 @@ class RepeatedTests(CheckpointTestCase):
     def test_trusted_meanwhile(self) -> None:
         """Trust that was given, or taken, in between counts at the second."""
         server = self.start(1, maxPeers=1, noDial=True, trustedNodes=[node(3)])
-        self.delay(server, Stage.ADD_PEER, 2 * MOMENT)
+        self.delay(server, Stage.ADD_PEER, 6 * MOMENT)
         two, three, four = (self.call(number, 1) for number in (2, 3, 4))
         server.addTrustedPeer(node(4))
         server.removeTrustedPeer(node(3))
-        self.moment(3 * MOMENT)
+        self.moment(9 * MOMENT)
         self.assertEqual([peer.disconnectReason for peer in (two, three, four)], [None, 4, None])
         flags = {peer.node.node_id: str(peer.flags) for peer in server.peers()}
         self.assertEqual(flags, {node(2).node_id: "inbound", node(4).node_id: "trusted-inbound"})
@@ -203,7 +214,7 @@ class VanishingTests(CheckpointTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.server = self.start(1, maxPendingPeers=1)
-        self.delay(self.server, Stage.ADD_PEER, MOMENT)
+        self.delay(self.server, Stage.ADD_PEER, 2 * MOMENT)
 
     def assertNobody(self) -> None:
         """Nobody is a peer, nobody ever was, nothing is left, and there is room for the next."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, ip_address
 from typing import Any, cast
 
-from twisted.internet.address import IPv4Address as TCP4
-from twisted.internet.address import IPv6Address as TCP6
+from twisted.internet import address
 from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -100,8 +99,8 @@ class FactoryTests(SynchronousTestCase):
 
     def come(self, factory: InboundFactory, host: str, port: int = 40000) -> bool:
         """Whether a connection from an address is let in."""
-        address = TCP6("TCP", host, port) if ":" in host else TCP4("TCP", host, port)
-        protocol = factory.buildProtocol(address)
+        kind = address.IPv6Address if ":" in host else address.IPv4Address
+        protocol = factory.buildProtocol(kind("TCP", host, port))
         if protocol is not None:
             self.assertIs(protocol, self.built[-1])
         return protocol is not None
@@ -173,3 +172,10 @@ class FactoryTests(SynchronousTestCase):
         self.assertIsNone(factory.buildProtocol(UNIXAddress(b"/tmp/socket")))
         self.assertIsNone(factory.buildProtocol(None))
         self.assertEqual(self.refusals, [PENDING, PENDING])
+
+    def test_closed(self) -> None:
+        """After the end nobody is let in."""
+        factory = self.factory()
+        factory.close()
+        self.assertFalse(self.come(factory, "127.0.0.1"))
+        self.assertEqual((self.refusals, factory.pending), ([InboundRefusal.STOPPED], 0))

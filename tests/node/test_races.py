@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
 from devp2p_tx.node.server import Server
+from devp2p_tx.testing import Stage
 from tests.node.support import ServerTestCase, node
 
 REQUESTED, TOO_MANY = DisconnectReason.REQUESTED, DisconnectReason.TOO_MANY_PEERS
@@ -30,7 +31,7 @@ class CrossDialTests(ServerTestCase):
         pairs += [(other + 20, one + 20, delay) for one, other, delay in pairs]
         for pair in pairs:
             self.crossDial(*pair)
-        for seconds in (3, 500):
+        for seconds in (3, 100):
             self.moment(seconds)
             for one, other, delay in pairs:
                 self.assertEqual((self.numbers(one), self.numbers(other)), ([other], [one]), delay)
@@ -43,6 +44,18 @@ class CrossDialTests(ServerTestCase):
         lesser, greater = sorted(self.servers, key=lambda number: node(number).node_id)
         self.assertFalse(self.servers[lesser].peers()[0].inbound)
         self.assertTrue(self.servers[greater].peers()[0].inbound)
+
+    def test_only_while_it_lasts(self) -> None:
+        """Whom the greater id has let in once, peer or not, it can dial later."""
+        greater, lesser = sorted((1, 2), key=lambda number: node(number).node_id, reverse=True)
+        server = self.start(greater)
+        for does in (Stage.HANDSHAKE, Stage.HELLO):
+            self.call(lesser, greater, does).transport.abortConnection()
+            self.moment()
+        self.answer(lesser)
+        connecting = server.connect(node(lesser))
+        self.moment()
+        self.successResultOf(connecting)
 
 
 class CrossDialAfarTests(CrossDialTests):
@@ -110,13 +123,10 @@ class DisconnectRaceTests(ServerTestCase):
 
     def test_both_stop(self) -> None:
         """Two servers that stop at once, too."""
-        self.successResultOf(self._connected())
+        connecting = self.one.connect(node(2))
+        self.moment()
+        self.successResultOf(connecting)
         for server in (self.one, self.other):
             server.stopService()
         self.moment(2)
         self.assertEqual([self.events[number][-1].error for number in (1, 2)], ["client quitting"] * 2)
-
-    def _connected(self):  # type: ignore[no-untyped-def]
-        connecting = self.one.connect(node(2))
-        self.moment()
-        return connecting

@@ -50,6 +50,18 @@ class TestHosts(HostsCase):
         self.bob.callLater(1, print)
         self.assertEqual(self.alice.getDelayedCalls(), [call])
 
+    def test_callFromThread(self) -> None:
+        called: list[int] = []
+        self.alice.callFromThread(called.append, 1)
+        self.assertEqual(called, [])
+        self.network.settle()
+        self.assertEqual(called, [1])
+
+    def test_otherNameResolver(self) -> None:
+        usual, other = self.alice.nameResolver, self.bob.nameResolver
+        self.assertIs(self.alice.installNameResolver(other), usual)
+        self.assertIs(self.alice.nameResolver, other)
+
 
 class TestConnecting(HostsCase):
     def test_addresses(self) -> None:
@@ -160,6 +172,18 @@ class TestPorts(HostsCase):
     def test_allocated(self) -> None:
         numbers = [self.bob.listenTCP(0, Service()).getHost().port for _ in range(3)]
         self.assertEqual(len({*numbers} - {0}), 3)
+
+    def test_noNumber(self) -> None:
+        for number in (-1, 65536):
+            self.assertRaises(CannotListenError, self.bob.listenTCP, number, Service())
+
+    def test_families(self) -> None:
+        both = self.network.host("192.0.2.3", "2001:db8::3")
+        both.listenTCP(30303, Service(), interface="2001:db8::3")
+        both.listenTCP(30303, Service(), interface="192.0.2.3")
+        both.listenTCP(30304, Service(), interface="2001:db8::3")
+        both.listenTCP(30304, Service())
+        self.assertRaises(CannotListenError, both.listenTCP, 30304, Service(), interface="::")
 
     def test_othersAddress(self) -> None:
         self.assertRaises(CannotListenError, self.bob.listenTCP, 30303, Service(), interface="192.0.2.1")

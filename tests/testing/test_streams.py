@@ -78,6 +78,16 @@ class TestBytes(StreamCase):
         self.network.settle()
         self.assertEqual(self.server.data, b"are you there? hello?")
 
+    def test_goneWhileSilent(self) -> None:
+        self.network.silence(self.alice)
+        self.send(b"last words")
+        self.client.transport.loseConnection()
+        self.network.settle()
+        self.assertEqual((self.client.ends, self.server.ends), ([ConnectionDone], []))
+        self.network.restore(self.alice)
+        self.network.settle()
+        self.assertEqual((self.server.data, self.server.ends), (b"last words", [ConnectionDone]))
+
     def test_options(self) -> None:
         transport = self.client.transport
         transport.setTcpNoDelay(True)

@@ -87,13 +87,13 @@ ACK_3 = bytes.fromhex(
     """
 )
 
-#: What B derives from AUTH_2 and ACK_2, and what its ingress MAC stands at after "foo".
+#: What B derives from L{AUTH_2} and L{ACK_2}, and what its ingress MAC stands at after "foo".
 AES_SECRET = bytes.fromhex("80e8632c05fed6fc2a13b0f8d31a3cf645366239170ea067065aba8e28bac487")
 MAC_SECRET = bytes.fromhex("2ea74ec5dae199227dff1af715362700e989d889d7a493cb0639691efb8e5f98")
 INGRESS_MAC_FOO = bytes.fromhex("0c7ec6340062cc46f5e9f1e3cf86f8c8c403c5a0964f5df0ebd34a75ddc86db5")
 
-#: A Hello of version 22 with two further list elements.
-HELLO_22 = bytes.fromhex(
+#: A Hello with two further list elements. The text says that its version is 22; its bytes say 55.
+HELLO_55 = bytes.fromhex(
     """
     f87137916b6e6574682f76302e39312f706c616e39cdc5836574683dc6846d6f726b1682270fb840fda1cff674c90c9a197539fe3dfb5308
     6ace64f83ed7c6eabec741f7f381cc803e52ab2cd55d5569bce4347107a310dfd5f88a010cd2ffd1005ca406f1842877c883666f6f836261

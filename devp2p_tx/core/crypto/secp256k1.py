@@ -3,8 +3,8 @@ Keys of the secp256k1 curve, signatures from which the signer is recovered, and 
 
 On the wire a public key is C{X || Y}, 64 bytes; its Keccak-256 is the node id (EIP-778, identity scheme "v4").
 
-libsecp256k1 is called as coincurve binds it, without coincurve's own key classes: those multiply twice for each new key,
-and offer no key agreement that gives the plain coordinate.
+libsecp256k1 is called as coincurve binds it, without coincurve's own key classes: those multiply twice for each new
+key, and offer no key agreement that gives the plain coordinate.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _COMPRESSED = lib.SECP256K1_EC_COMPRESSED
 _UNCOMPRESSED = lib.SECP256K1_EC_UNCOMPRESSED
 
 
-@ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")  # type: ignore[untyped-decorator]
+@ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")
 def _copy_x(output, x, y, data):  # type: ignore[no-untyped-def]
     ffi.memmove(output, x, 32)
     return 1

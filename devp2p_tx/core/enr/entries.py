@@ -37,8 +37,8 @@ class Entry(Generic[T]):
 
     @ivar key: the key, as it stands in the record.
     @ivar encode: value to RLP item; raises L{LocalProtocolError} for a value out of range.
-    @ivar decode: RLP item to value; raises a L{RemoteProtocolError<devp2p_tx.errors.RemoteProtocolError>} for an item of
-        another shape.
+    @ivar decode: RLP item to value; raises a L{RemoteProtocolError<devp2p_tx.errors.RemoteProtocolError>} for an item
+        of another shape.
     """
 
     key: bytes

@@ -5,8 +5,8 @@ Rules:
 
   - A change only makes the record stale; the next L{LocalRecord.record} raises the sequence number by one and signs, so
     that several changes cost one number.
-  - The number starts as unix time in milliseconds, so that it still grows when the stored one is lost. Therefore there is
-    at most one signing in a millisecond: the number must not outrun the clock.
+  - The number starts as unix time in milliseconds, so that it still grows when the stored one is lost. Therefore there
+    is at most one signing in a millisecond: the number must not outrun the clock.
   - In each address family the IP is the static one, else the predicted one, else the fallback. The UDP port is the
     predicted one where the IP is, else the fallback. C{udp6} is written only where it differs from C{udp}.
 """

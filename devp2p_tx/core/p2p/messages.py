@@ -128,11 +128,10 @@ def decode_disconnect(payload: bytes) -> int:
     @return: L{DisconnectReason.INVALID} where none can be read.
     """
     try:
-        reason = _disconnect_reason(decompress(payload, _MAX_DISCONNECT_SIZE))
+        plain = decompress(payload, _MAX_DISCONNECT_SIZE) or payload
     except InvalidSnappy:
-        reason = None
-    if reason is None:
-        reason = _disconnect_reason(payload)
+        plain = payload[:_MAX_DISCONNECT_SIZE]
+    reason = _disconnect_reason(plain)
     return DisconnectReason.INVALID if reason is None else DisconnectReason.of(reason)
 
 

@@ -1,0 +1,3 @@
+"""
+The encrypted transport of peers (devp2p C{rlpx.md}).
+"""

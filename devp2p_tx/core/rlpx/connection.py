@@ -14,6 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from devp2p_tx.core import rlp
+from devp2p_tx.core.crypto.ciphers import block_masker
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.p2p import messages
 from devp2p_tx.core.p2p.messages import Hello, decode_disconnect, encode_disconnect
@@ -25,7 +26,7 @@ from devp2p_tx.core.rlpx.events import (
     HelloReceived,
     MessagesReceived,
 )
-from devp2p_tx.core.rlpx.frames import MAX_SIZE, FrameReader, FrameWriter, Message
+from devp2p_tx.core.rlpx.frames import MAX_SIZE, Bytes, FrameReader, FrameWriter, Message
 from devp2p_tx.core.rlpx.handshake import Initiator, Recipient, Secrets
 from devp2p_tx.errors import HelloError, LocalProtocolError, RemoteProtocolError, Timeout
 
@@ -68,9 +69,10 @@ class RLPxConnection:
         self.remote = remote
         self.hello: Hello | None = None
         self._buffer = bytearray()
-        self._out: list[bytes] = []
+        self._out: list[Bytes] = []
         self._pongs = 0
         self._hello_sent = False
+        self._open = False  # whether the state is OPEN, which every message asks
         self._read_deadline: float | None = now + HANDSHAKE_TIMEOUT
         self._next_ping: float | None = None
         self._handshake: Initiator | Recipient
@@ -86,7 +88,7 @@ class RLPxConnection:
         """What C{data} means, in order. After a L{ConnectionBroken} or L{DisconnectReceived} nothing more is read."""
         events: list[Event] = []
         try:
-            if self.state is State.OPEN:
+            if self._open:
                 self._receive_messages(data, now, events)
             elif self.state is not State.CLOSED:
                 self._receive_early(data, now, events)
@@ -124,8 +126,9 @@ class RLPxConnection:
         return True
 
     def _start_frames(self, secrets: Secrets) -> None:
-        self._writer = FrameWriter(secrets)
-        self._reader = FrameReader(secrets)
+        mask = block_masker(secrets.mac)
+        self._writer = FrameWriter(secrets, mask)
+        self._reader = FrameReader(secrets, mask)
         self._reader.limit = _MAX_HELLO_FRAME
 
     def _receive_hello(self, data: bytes, now: float, events: list[Event]) -> bool:
@@ -140,6 +143,7 @@ class RLPxConnection:
             raise HelloError(f"expected Hello, got message {code:#x}")
         self.hello = Hello.decode(payload)
         self.state = State.OPEN
+        self._open = True
         self._reader.limit = MAX_SIZE
         self._reader.snappy = self.hello.version >= messages.SNAPPY_VERSION
         self._start_compressing()
@@ -150,31 +154,36 @@ class RLPxConnection:
 
     def _receive_messages(self, data: bytes, now: float, events: list[Event]) -> None:
         received = self._reader.read(data)
-        while received:
+        if received:
             if self._read_deadline is not None:
                 self._read_deadline = now + READ_TIMEOUT
             self._sort(received, events)
-            if self.state is State.CLOSED:
-                return
-            received = self._reader.read(b"")  # nothing, or what makes the bytes after these messages wrong
+            if self._open:
+                self._reader.check()
 
     def _sort(self, received: list[Message], events: list[Event]) -> None:
         """Keep the base protocol's messages here; hand on those of the capabilities as one run."""
-        base = [index for index, message in enumerate(received) if message[0] < messages.BASE_LENGTH]
-        for index in base:
-            code, payload, _ = received[index]
-            if code == messages.PING:
+        first = next((index for index, each in enumerate(received) if each[0] < messages.BASE_LENGTH), None)
+        if first is None:
+            events.append(MessagesReceived(received))
+            return
+        run = received[:first]
+        for message in received[first:]:
+            code, payload, _ = message
+            if code >= messages.BASE_LENGTH:
+                run.append(message)
+            elif code == messages.PING:
                 self._receive_ping()
             elif code == messages.DISCONNECT:
-                self._add_run(received[:index], events)
+                self._add_run(run, events)
                 self._receive_disconnect(payload, events)
                 return
             # a second Hello, a Pong, and the reserved codes mean nothing to us
-        self._add_run(received, events)
+        self._add_run(run, events)
 
     @staticmethod
-    def _add_run(received: list[Message], events: list[Event]) -> None:
-        if run := [message for message in received if message[0] >= messages.BASE_LENGTH]:
+    def _add_run(run: list[Message], events: list[Event]) -> None:
+        if run:
             events.append(MessagesReceived(run))
 
     def _receive_ping(self) -> None:
@@ -213,11 +222,9 @@ class RLPxConnection:
         @return: the size of its frame (bytes).
         @raise LocalProtocolError: before both Hellos, after the end, or over L{MAX_SIZE}.
         """
-        if self.state is not State.OPEN or not self._hello_sent:
+        if not self._open or not self._hello_sent:
             raise LocalProtocolError("messages are sent between the Hellos and the end of a connection")
-        frame = self._writer.write(code, payload)
-        self._out.append(frame)
-        return len(frame)
+        return self._writer.write_to(self._out, code, payload)
 
     def disconnect(self, reason: int) -> None:
         """Tell the peer why we leave, if it can be told, and read and send nothing more."""
@@ -228,9 +235,8 @@ class RLPxConnection:
     def data_to_send(self) -> bytes:
         """What to write to the socket now, in one piece; each byte is returned once."""
         self._pongs = 0
-        out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
+        data = b"".join(self._out)
+        self._out.clear()
         return data
 
     # Time.
@@ -268,4 +274,5 @@ class RLPxConnection:
 
     def _close(self) -> None:
         self.state = State.CLOSED
+        self._open = False
         self._read_deadline = self._next_ping = None

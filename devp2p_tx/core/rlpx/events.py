@@ -5,7 +5,6 @@ What L{RLPxConnection.receive_data<devp2p_tx.core.rlpx.connection.RLPxConnection
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.p2p.messages import Hello
@@ -27,7 +26,7 @@ class HelloReceived:
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen like the others, which are rare: that would cost a microsecond
 class MessagesReceived:
     """A run of capability messages, in order, their codes as on the wire (16 and above)."""
 
@@ -43,9 +42,9 @@ class DisconnectReceived:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBroken:
-    """The peer broke the protocol or a deadline; nothing follows. An event, since valid messages may stand before it."""
+    """The peer broke the protocol, or a deadline; nothing follows. Valid messages may stand before it."""
 
     error: RemoteProtocolError
 
 
-Event = Union[HandshakeCompleted, HelloReceived, MessagesReceived, DisconnectReceived, ConnectionBroken]
+Event = HandshakeCompleted | HelloReceived | MessagesReceived | DisconnectReceived | ConnectionBroken

@@ -6,19 +6,21 @@ Frames: messages, encrypted and authenticated (devp2p C{rlpx.md}, "Framing" and 
     header = body size (3, big endian) || C2 80 80 || zeros        body = RLP(code) || payload
 
 Both parts are encrypted by one running AES-CTR stream a direction. Each MAC is the state of one running Keccak a
-direction, into which go a block cipher's output and the ciphertext, so a frame verifies only at its place in the stream.
+direction, into which go a block cipher's output and the ciphertext, so a frame verifies only at its place in the
+stream.
 
 This is the path that every byte takes. What it costs is not arithmetic but calls, so there is one call of each library
-a step, the digest that ends a frame is kept as the one that begins the next, and many frames are made or read in a pass.
+a step, the digest that ends a frame is kept as the one that begins the next, and many frames are made or read in a
+pass.
 """
 
 from __future__ import annotations
 
-from devp2p_tx.core.crypto.ciphers import block_encryptor, ctr_stream
+from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.rlpx.handshake import Secrets
-from devp2p_tx.core.snappy import compress, decompress
+from devp2p_tx.core.snappy import compress_buffer, decompress
 from devp2p_tx.errors import FrameError, LocalProtocolError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).
@@ -28,6 +30,7 @@ _BLOCK = 16
 _HEAD = 2 * _BLOCK
 #: The header's capability id and context id, both zero and unused, and its filling.
 _HEADER_TAIL = b"\xc2\x80\x80" + bytes(10)
+_HEADER_TAIL_SIZE = len(_HEADER_TAIL)
 _PADDING = tuple(bytes(size) for size in range(_BLOCK))
 
 #: What a frame has beside its padded body (bytes).
@@ -36,12 +39,24 @@ OVERHEAD = _HEAD + _BLOCK
 #: A received message: its code, its payload, and how many bytes its frame had.
 Message = tuple[int, bytes, int]
 
+#: What can be hashed, joined and sent.
+Bytes = bytes | memoryview
+
+#: From here on no part of a body is copied that need not be; below, copying takes less time than avoiding it (bytes).
+_COPY_LIMIT = 4096
+
+#: A message code of 64 bits, with the byte that tells its length.
+_MAX_CODE_SIZE = 9
+
 _int = int.from_bytes
-_CODES = tuple(encode(encode_uint(code)) for code in range(256))
 
 
-def _code(code: int) -> bytes:
-    return _CODES[code] if 0 <= code < 256 else encode(encode_uint(code))
+def _prefix(code: int) -> bytes:
+    """What stands between the size and the payload: the rest of the header, and the message code."""
+    return _HEADER_TAIL + encode(encode_uint(code))
+
+
+_PREFIXES = tuple(_prefix(code) for code in range(256))
 
 
 class FrameWriter:
@@ -51,10 +66,13 @@ class FrameWriter:
     @ivar snappy: whether payloads are compressed from now on (EIP-706).
     """
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
+        """
+        @param mask: L{block_masker} of the MAC key, if there is one already: both directions can share it.
+        """
         self.snappy = False
         self._encrypt = ctr_stream(secrets.aes)
-        self._block = block_encryptor(secrets.mac)
+        self._mask = mask or block_masker(secrets.mac)
         mac = secrets.egress_mac
         self._update, self._digest = mac.update, mac.digest
         self._seed = mac.digest()[:_BLOCK]
@@ -65,22 +83,42 @@ class FrameWriter:
 
         @raise LocalProtocolError: the payload is over L{MAX_SIZE}, as it is or once compressed.
         """
+        pieces: list[Bytes] = []
+        self.write_to(pieces, code, payload)
+        return b"".join(pieces)
+
+    def write_to(self, out: list[Bytes], code: int, payload: bytes) -> int:
+        """
+        Append the frame for one message to C{out}, in pieces: what is joined at all is joined once.
+
+        @return: the size of the frame (bytes).
+        @raise LocalProtocolError: as L{write}.
+        """
         if len(payload) > MAX_SIZE:
             raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
-        body = _code(code) + (compress(payload) if self.snappy else payload)
-        size = len(body)
+        packed = compress_buffer(payload) if self.snappy else payload
+        prefix = _PREFIXES[code] if 0 <= code < 256 else _prefix(code)
+        size = len(prefix) - _HEADER_TAIL_SIZE + len(packed)
         if size > MAX_SIZE:
             raise LocalProtocolError(f"frame of {size} bytes, over the limit of {MAX_SIZE}")
-        update, digest, block = self._update, self._digest, self._block
-        sealed = self._encrypt(size.to_bytes(3, "big") + _HEADER_TAIL + body + _PADDING[-size % _BLOCK])
-        head, tail = sealed[:_BLOCK], sealed[_BLOCK:]
-        update((_int(block(self._seed), "big") ^ _int(head, "big")).to_bytes(_BLOCK, "big"))
+        update, digest, mask, encrypt = self._update, self._digest, self._mask, self._encrypt
+        start, padding = size.to_bytes(3, "big") + prefix, _PADDING[-size % _BLOCK]
+        if size < _COPY_LIMIT:
+            sealed = encrypt(b"".join((start, packed, padding)))
+            body = [sealed[_BLOCK:]]
+        else:
+            sealed = encrypt(start)
+            body = [sealed[_BLOCK:], encrypt(packed), encrypt(padding)]
+        head = sealed[:_BLOCK]
+        update(mask(self._seed + head)[_BLOCK:])
         head_mac = digest()[:_BLOCK]
-        update(tail)
+        for piece in body:
+            update(piece)
         seed = digest()[:_BLOCK]
-        update((_int(block(seed), "big") ^ _int(seed, "big")).to_bytes(_BLOCK, "big"))
+        update(mask(seed + seed)[_BLOCK:])
         self._seed = body_mac = digest()[:_BLOCK]
-        return b"%b%b%b%b" % (head, head_mac, tail, body_mac)
+        out += (head, head_mac, *body, body_mac)
+        return size + len(padding) + OVERHEAD
 
 
 class FrameReader:
@@ -94,11 +132,14 @@ class FrameReader:
     @ivar limit: the most that a frame's body may declare (bytes).
     """
 
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
+        """
+        @param mask: as for L{FrameWriter}.
+        """
         self.snappy = False
         self.limit = MAX_SIZE
         self._decrypt = ctr_stream(secrets.aes)
-        self._block = block_encryptor(secrets.mac)
+        self._mask = mask or block_masker(secrets.mac)
         mac = secrets.ingress_mac
         self._update, self._digest = mac.update, mac.digest
         self._seed = mac.digest()[:_BLOCK]
@@ -126,80 +167,81 @@ class FrameReader:
             self._failure = error
         return messages
 
+    def check(self) -> None:
+        """
+        Learn at once what the next L{read} would fail with: whether something bad stood after the last messages.
+
+        @raise RemoteProtocolError: as L{read}.
+        """
+        if self._failure is not None:
+            raise self._failure
+
     def _read(self, data: bytes, messages: list[Message], most: int) -> None:
+        update, digest, mask, decrypt = self._update, self._digest, self._mask, self._decrypt
         position, end = 0, len(data)
         while len(messages) < most:
+            if self._body is None:
+                if end - position < _HEAD:
+                    break
+                head = data[position : position + _BLOCK]
+                update(mask(self._seed + head)[_BLOCK:])
+                if digest()[:_BLOCK] != data[position + _BLOCK : position + _HEAD]:
+                    raise FrameError("bad header MAC")
+                position += _HEAD
+                size = _int(decrypt(head)[:3], "big")
+                if size > self.limit:
+                    raise FrameError(f"frame of {size} bytes, over the limit of {self.limit}")
+                padded = size + -size % _BLOCK
+                if end - position >= padded + _BLOCK:
+                    sealed = data[position : position + padded]
+                    update(sealed)
+                    plain: bytes | bytearray = decrypt(sealed)
+                    position += padded
+                else:
+                    self._body = _Body(size, padded)
             if (body := self._body) is not None:
                 position += self._grow(body, data[position : position + body.missing])
                 if body.missing or end - position < _BLOCK:
                     break
-                size, plain, self._body = body.size, b"".join(body.parts), None
-            elif end - position < _HEAD:
-                break
-            else:
-                size = self._read_head(data[position : position + _BLOCK], data[position + _BLOCK : position + _HEAD])
-                position += _HEAD
-                padded = size + -size % _BLOCK
-                if end - position < padded + _BLOCK:
-                    self._body = _Body(size, padded)
-                    continue
-                sealed = data[position : position + padded]
-                self._update(sealed)
-                plain = self._decrypt(sealed)
-                position += padded
-            self._check_body(data[position : position + _BLOCK])
+                size, plain, self._body = body.size, body.plain, None
+            seed = digest()[:_BLOCK]
+            update(mask(seed + seed)[_BLOCK:])
+            self._seed = seed = digest()[:_BLOCK]
+            if seed != data[position : position + _BLOCK]:
+                raise FrameError("bad frame MAC")
             position += _BLOCK
             messages.append(self._message(plain, size))
         self._rest = data[position:]
 
-    def _read_head(self, head: bytes, mac: bytes) -> int:
-        """Verify a header; the size of the body that follows."""
-        self._update((_int(self._block(self._seed), "big") ^ _int(head, "big")).to_bytes(_BLOCK, "big"))
-        if self._digest()[:_BLOCK] != mac:
-            raise FrameError("bad header MAC")
-        size = _int(self._decrypt(head)[:3], "big")
-        if size > self.limit:
-            raise FrameError(f"frame of {size} bytes, over the limit of {self.limit}")
-        return size
-
     def _grow(self, body: _Body, sealed: bytes) -> int:
-        """Take in a part of a body that comes in several."""
+        """Take in a part of a body that comes in several; its size."""
         self._update(sealed)
-        body.parts.append(self._decrypt(sealed))
+        body.plain += self._decrypt(sealed)
         body.missing -= len(sealed)
         return len(sealed)
 
-    def _check_body(self, mac: bytes) -> None:
-        seed = self._digest()[:_BLOCK]
-        self._update((_int(self._block(seed), "big") ^ _int(seed, "big")).to_bytes(_BLOCK, "big"))
-        self._seed = self._digest()[:_BLOCK]
-        if self._seed != mac:
-            raise FrameError("bad frame MAC")
-
-    def _message(self, plain: bytes, size: int) -> Message:
-        code = plain[0] if size else 0
-        if 0 < code < 0x80:
-            payload = plain[1:size]
-        else:
-            code, start = _read_code(plain[:size])
-            payload = plain[start:size]
-        if self.snappy and code != DISCONNECT:  # which clients send in either form, at any time
-            payload = decompress(payload, MAX_SIZE)
-        return code, payload, len(plain) + OVERHEAD
+    def _message(self, plain: bytes | bytearray, size: int) -> Message:
+        """What a body says: its code in one byte as a rule, then the payload, then the padding."""
+        code, start = plain[0] if size else 0, 1
+        if not 0 < code < 0x80:
+            code, start = _read_code(bytes(plain[: min(size, _MAX_CODE_SIZE)]))
+        packed = plain[start:size] if size < _COPY_LIMIT else memoryview(plain)[start:size]
+        compressed = self.snappy and code != DISCONNECT  # which clients send in either form, at any time
+        return code, decompress(packed, MAX_SIZE) if compressed else bytes(packed), len(plain) + OVERHEAD
 
 
 class _Body:
-    """A body of which not all has arrived: its size, how many padded bytes are missing, and the plain parts."""
+    """A body of which not all has arrived: its size, how many padded bytes are missing, and the plain ones so far."""
 
-    __slots__ = ("missing", "parts", "size")
+    __slots__ = ("missing", "plain", "size")
 
     def __init__(self, size: int, missing: int) -> None:
         self.size = size
         self.missing = missing
-        self.parts: list[bytes] = []
+        self.plain = bytearray()
 
 
-def _read_code(body: bytes) -> tuple[int, int]:
-    """A message code that is not the usual single byte, and where the payload begins."""
-    item, end = decode_prefix(body)
+def _read_code(head: bytes) -> tuple[int, int]:
+    """A message code that is not the usual single byte, from the head of a body, and where the payload begins."""
+    item, end = decode_prefix(head)
     return decode_uint(item), end

@@ -209,19 +209,27 @@ class Recipient(_Handshake):
         @return: the secrets, the ack to be sent, and the size of the packet, or C{None} while it is incomplete.
         @raise HandshakeError: too large, not made for us, or malformed.
         """
-        if self._may_be_legacy and buffer[:1] == b"\x04" and len(buffer) >= _LEGACY_AUTH_SIZE:
-            self._may_be_legacy = False  # tried once only, however slowly the rest comes in
-            packet = bytes(buffer[:_LEGACY_AUTH_SIZE])
-            if (auth := self._read_legacy(packet)) is not None:
-                return (*self._answer(auth, packet), len(packet))
+        try:
+            return self._receive_legacy(buffer) or self._receive(buffer)
+        except HandshakeError:
+            raise
+        except RemoteProtocolError as error:
+            raise HandshakeError(f"auth: {error}") from None
+
+    def _receive(self, buffer: bytes | bytearray) -> tuple[Secrets, bytes, int] | None:
         size = packet_size(buffer)
         if size is None or len(buffer) < size:
             return None
         packet = bytes(buffer[:size])
-        try:
-            return (*self._answer(self._read(packet), packet), size)
-        except RemoteProtocolError as error:
-            raise HandshakeError(f"auth: {error}") from None
+        return (*self._answer(self._read(packet), packet), size)
+
+    def _receive_legacy(self, buffer: bytes | bytearray) -> tuple[Secrets, bytes, int] | None:
+        if not self._may_be_legacy or buffer[:1] != b"\x04" or len(buffer) < _LEGACY_AUTH_SIZE:
+            return None
+        self._may_be_legacy = False  # tried once only, however slowly the rest comes in
+        packet = bytes(buffer[:_LEGACY_AUTH_SIZE])
+        auth = self._read_legacy(packet)
+        return None if auth is None else (*self._answer(auth, packet), len(packet))
 
     def _read(self, packet: bytes) -> _Auth:
         fields = rlp.decode_list(_open(self._key, packet), minimum=4)

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto import keccak
 from devp2p_tx.core.crypto.keccak import Backend, keccak256, pycryptodome_backend, pysha3_backend
 
-#: Origins: go-ethereum C{crypto/crypto_test.go} ("abc"), the Yellow Paper's KEC of nothing and of the empty list in RLP, and
-#: the example sentence of Wikipedia's page on SHA-3, with and without a full stop.
+#: Origins: go-ethereum C{crypto/crypto_test.go} ("abc"), the hashes of nothing and of the empty list as every Ethereum
+#: client has them, and the example sentence of Wikipedia's page on SHA-3, with and without a full stop.
 DIGESTS = {
     b"abc": "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45",
     b"": "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470",

@@ -122,7 +122,8 @@ class SignatureTests(SynchronousTestCase):
         """Wrong lengths, r or s of zero or past the order, and v out of range, which must not end the process."""
         zero, past = bytes(32), ORDER.to_bytes(32, "big")
         r, s = SIGNATURE[:32], SIGNATURE[32:64]
-        for signature in [r + s, SIGNATURE + b"\0", zero + s + b"\0", r + zero + b"\0", past + s + b"\0", r + past + b"\0"]:
+        numbers = [zero + s, r + zero, past + s, r + past]
+        for signature in [r + s, SIGNATURE + b"\0", *(number + b"\0" for number in numbers)]:
             self.assertRaises(InvalidSignature, PublicKey.recover, signature, DIGEST)
         for v in [2, 3, 4, 27, 28, 255]:  # r + n is no coordinate here, thus neither are 2 and 3 good
             self.assertRaises(InvalidSignature, PublicKey.recover, r + s + bytes((v,)), DIGEST)

@@ -40,11 +40,11 @@ def packet(fields: list[rlp.Encodable] | bytes, recipient: PrivateKey = OURS, re
     return prefix + ecies.encrypt(recipient.public_key, plain, prefix, ephemeral=EPHEMERAL, iv=bytes(16))
 
 
-def auth_fields(signer: PrivateKey = EPHEMERAL) -> list[bytes]:
+def auth_fields() -> list[bytes]:
     """The known elements of an auth from them to us."""
     nonce = b"\x05" * 32
     token = THEIRS.ecdh(OURS.public_key)
-    signature = signer.sign(bytes(a ^ b for a, b in zip(token, nonce, strict=True)))
+    signature = EPHEMERAL.sign(bytes(a ^ b for a, b in zip(token, nonce, strict=True)))
     return [signature, THEIRS.public_key.to_bytes(), nonce, b"\4"]
 
 

@@ -5,6 +5,9 @@ and a connection together with the peer that it talks to.
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 
 from Crypto.Cipher import AES
@@ -131,6 +134,16 @@ class Talk:
         return self
 
 
+def memory_of(action: Callable[..., object], *arguments: object) -> int:
+    """The most memory (bytes) that a call held at a time."""
+    tracemalloc.start()
+    try:
+        action(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def flipped(data: bytes, index: int, bit: int = 1) -> bytes:
     """C{data} with one bit turned."""
     return data[:index] + bytes((data[index] ^ bit,)) + data[index:][1:]
@@ -139,7 +152,7 @@ def flipped(data: bytes, index: int, bit: int = 1) -> bytes:
 def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """C{data} cut at the given places, each taken modulo its length."""
     places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def disconnect_of(talk: Talk) -> bytes:

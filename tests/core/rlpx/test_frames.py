@@ -145,6 +145,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_largest(self) -> None:
         """A body of 2^24-1 bytes, its code included, is written and read; a byte more is our own fault."""
+        self.assertEqual(MAX_SIZE, 2**24 - 1)
         writer, reader = writer_and_reader()
         payload = Random(1).randbytes(MAX_SIZE)
         self.assertRaises(LocalProtocolError, writer.write, 16, payload)

@@ -4,15 +4,12 @@ Tests for L{devp2p_tx.core.rlpx.frames}: streams from strangers.
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp, snappy
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, FrameReader
 from devp2p_tx.errors import FrameError, InvalidRLP, InvalidSnappy
-from tests.core.rlpx.pairs import PlainWriter, flipped, secrets, writer_and_reader
+from tests.core.rlpx.pairs import PlainWriter, flipped, memory_of, secrets, writer_and_reader
 
 
 def writer_that_lies(*, compressed: bool = False) -> tuple[PlainWriter, FrameReader]:
@@ -22,14 +19,11 @@ def writer_that_lies(*, compressed: bool = False) -> tuple[PlainWriter, FrameRea
     return PlainWriter(secrets()), reader
 
 
-def memory_of(action: Callable[[], object]) -> int:
-    """The most memory (bytes) that an action held at a time."""
-    tracemalloc.start()
-    try:
-        action()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def read_all(*pieces: bytes) -> None:
+    """Read a stream from its beginning."""
+    reader = FrameReader(secrets())
+    for piece in pieces:
+        reader.read(piece)
 
 
 class MacTests(SynchronousTestCase):
@@ -49,17 +43,15 @@ class MacTests(SynchronousTestCase):
         for index in (5, 20, 40, 70):
             frame = flipped(good, index)
             for cut in range(1, 80):
-                reader = FrameReader(secrets())
-                self.assertRaises(FrameError, lambda: reader.read(frame[:cut]) + reader.read(frame[cut:]))
+                self.assertRaises(FrameError, read_all, frame[:cut], frame[cut:])
 
     def test_header_mac_comes_first(self) -> None:
-        """A header is believed only after its MAC was verified, and refused without waiting for a body."""
-        writer, reader = writer_that_lies()
-        error = self.assertRaises(FrameError, reader.read, flipped(writer.header(50), 31))
-        self.assertEqual(str(error), "bad header MAC")
-        reader.limit = 100
-        error = self.assertRaises(FrameError, FrameReader(secrets()).read, flipped(writer_that_lies()[0].header(50), 0, 0x80))
-        self.assertEqual(str(error), "bad header MAC")
+        """A size is believed only after its MAC was verified, and no body is waited for before that."""
+        for index in (31, 0):
+            writer, reader = writer_that_lies()
+            reader.limit = 100
+            error = self.assertRaises(FrameError, reader.read, flipped(writer.header(50), index, 0x80))
+            self.assertEqual(str(error), "bad header MAC")
 
     def test_body_mac(self) -> None:
         """Nothing of a body is given away before its MAC was verified."""
@@ -74,8 +66,7 @@ class MacTests(SynchronousTestCase):
         writer, _ = writer_that_lies()
         first, second = writer.message(16), writer.message(17)
         for stream in (second, first + first, first + second + second):
-            reader = FrameReader(secrets())
-            self.assertRaises(FrameError, lambda: reader.read(stream) and reader.read(b""))
+            self.assertRaises(FrameError, read_all, stream, b"")
 
     def test_good_ones_first(self) -> None:
         """Messages before a bad frame are given, and every later call fails."""
@@ -112,17 +103,15 @@ class SizeTests(SynchronousTestCase):
 
     def test_memory_of_a_declared_body(self) -> None:
         """Of a declared 16 MiB, what has arrived takes memory, and no more."""
-        writer, reader = writer_that_lies()
-        header, part = writer.header(MAX_SIZE), bytes(50_000)
-        reader.read(header)
-        self.assertLess(memory_of(lambda: reader.read(part)), 4 * len(part))
+        header, part = writer_that_lies()[0].header(MAX_SIZE), bytes(50_000)
+        self.assertLess(memory_of(read_all, header, part), 4 * len(part))
 
     def test_memory_of_small_pieces(self) -> None:
         """Likewise if it arrives a few bytes at a time."""
         writer, reader = writer_that_lies()
         reader.read(writer.header(MAX_SIZE))
         pieces = [bytes(2)] * 25_000
-        self.assertLess(memory_of(lambda: [reader.read(piece) and None for piece in pieces]), 10 * 50_000)
+        self.assertLess(memory_of(any, map(reader.read, pieces)), 10 * 50_000)
 
 
 class CodeTests(SynchronousTestCase):
@@ -152,7 +141,7 @@ class CodeTests(SynchronousTestCase):
         """A list of a hundred thousand elements is refused as such, not read element by element."""
         writer, reader = writer_that_lies()
         frame = writer.frame(rlp.encode([b""] * 100_000))
-        memory = memory_of(lambda: self.assertRaises(InvalidRLP, reader.read, frame))
+        memory = memory_of(self.assertRaises, InvalidRLP, reader.read, frame)
         self.assertLess(memory, 10 * len(frame))
 
     def test_padding_is_no_part(self) -> None:
@@ -172,7 +161,7 @@ class BombTests(SynchronousTestCase):
         for preamble in (b"\xff\xff\xff\xff\x0f", b"\x80\x80\x80\x08"):
             writer, reader = writer_that_lies(compressed=True)
             frame = writer.message(16, preamble + b"\0a")
-            self.assertLess(memory_of(lambda: self.assertRaises(InvalidSnappy, reader.read, frame)), 100_000)
+            self.assertLess(memory_of(self.assertRaises, InvalidSnappy, reader.read, frame), 100_000)
 
     def test_over_the_limit(self) -> None:
         """A block of 780 KB that would truly expand to 2^24 bytes."""

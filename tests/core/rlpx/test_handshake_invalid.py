@@ -24,6 +24,7 @@ from tests.core.rlpx.packets import (
 )
 from tests.core.rlpx.pairs import OURS, THEIRS, PlainWriter, flipped, randomness
 
+
 class SizeTests(SynchronousTestCase):
     """The two bytes before the packet."""
 
@@ -63,12 +64,14 @@ class AlteredTests(SynchronousTestCase):
     """Packets that were changed, or meant for others."""
 
     def test_every_byte_counts(self) -> None:
-        """A bit turned anywhere in an auth or ack is found; in the size, it makes us wait or refuse."""
-        for good, role in [(caller().auth(), "receive_auth"), (packet([*ack_fields()]), "receive_ack")]:
-            for index in range(2, len(good)):
-                read = getattr(called() if role == "receive_auth" else calling(), role)
-                self.assertRaises(HandshakeError, read, flipped(good, index, 1 << index % 8))
-            self.assertRaises(HandshakeError, called().receive_auth, flipped(good, 1) + bytes(1))
+        """A bit turned anywhere in an auth or ack is found, also in the size."""
+        auth, ack = caller().auth(), packet([*ack_fields()])
+        for index in range(2, len(auth)):
+            self.assertRaises(HandshakeError, called().receive_auth, flipped(auth, index, 1 << index % 8))
+        for index in range(2, len(ack)):
+            self.assertRaises(HandshakeError, calling().receive_ack, flipped(ack, index, 1 << index % 8))
+        for bit in (1, 2, 4):
+            self.assertRaises(HandshakeError, called().receive_auth, flipped(auth, 1, bit) + bytes(8))
 
     def test_garbage(self) -> None:
         """Random bytes of a plausible size, and text of another protocol."""
@@ -87,9 +90,10 @@ class AlteredTests(SynchronousTestCase):
 
     def test_off_curve_ephemeral(self) -> None:
         """The point in front of an ECIES message must lie on the curve."""
+        auth, ack = caller().auth(), packet([*ack_fields()])
         for point in (bytes(64), b"\xff" * 64, flipped(THEIRS.public_key.to_bytes(), 63)):
-            for good, read in [(caller().auth(), called().receive_auth), (packet([*ack_fields()]), calling().receive_ack)]:
-                self.assertRaises(HandshakeError, read, good[:3] + point + good[67:])
+            self.assertRaises(HandshakeError, called().receive_auth, auth[:3] + point + auth[67:])
+            self.assertRaises(HandshakeError, calling().receive_ack, ack[:3] + point + ack[67:])
 
 
 class FieldTests(SynchronousTestCase):
@@ -107,7 +111,8 @@ class FieldTests(SynchronousTestCase):
     def test_malformed_auth(self) -> None:
         """Elements of a wrong length or kind, a key off the curve, a signature of nobody, too few elements."""
         good, key = auth_fields(), THEIRS.public_key.to_bytes()
-        bad = [with_field(good, 0, value) for value in (good[0][:64], good[0] + b"\0", bytes(65), good[0][:64] + b"\4", [])]
+        signatures: list[rlp.Encodable] = [good[0][:64], good[0] + b"\0", bytes(65), good[0][:64] + b"\4", []]
+        bad = [with_field(good, 0, value) for value in signatures]
         bad += [with_field(good, 1, value) for value in (key[:63], b"\4" + key, bytes(64), flipped(key, 63), [key])]
         bad += [with_field(good, 2, value) for value in (b"\5" * 31, b"\5" * 33, b"", [])]
         bad += [with_field(good, 3, value) for value in (b"\0", b"\1" * 9, [])]

@@ -27,7 +27,7 @@ class LegacyTests(SynchronousTestCase):
         recipient = node_b()
         answered = recipient.receive_auth(eip8.AUTH_1 + b"more")
         assert answered is not None
-        secrets, ack, size = answered
+        _, ack, size = answered
         self.assertEqual((size, recipient.remote), (307, KEY_A.public_key))
         self.assertEqual(ecies.decrypt(KEY_A, ack), ecies.decrypt(KEY_A, eip8.ACK_1))
         self.assertEqual((len(ack), len(eip8.ACK_1)), (210, 210))

@@ -1,0 +1,85 @@
+"""
+Connections without a Server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from os import urandom
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
+from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.p2p.capabilities import match
+from devp2p_tx.core.p2p.messages import Cap, Hello
+from devp2p_tx.errors import DisconnectReason, PeerRejected
+from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.rlpx import RLPxProtocol
+
+_log = Logger()
+
+
+class RLPxFactory(Factory):
+    """
+    Connections without a Server: whoever completes both handshakes and shares a capability is spoken with.
+
+    For a listening endpoint, or, with C{remote}, for one that connects. L{devp2p_tx.Server} is what a node uses: it
+    also counts its peers, knows whom to refuse, and dials.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        key: PrivateKey,
+        capabilities: Sequence[ICapability],
+        clientName: str,
+        remote: PublicKey | None = None,
+        clock: IReactorTime | None = None,
+        randomBytes: RandomBytes = urandom,
+    ) -> None:
+        """
+        @param key: our static key.
+        @param capabilities: what we offer.
+        @param clientName: what our Hello calls us.
+        @param remote: whom we dial; C{None} to be dialled.
+        @param clock: by default the global reactor.
+        """
+        if clock is None:
+            from twisted.internet import reactor
+
+            clock = IReactorTime(reactor)
+        caps = sorted(Cap(each.name, each.version) for each in capabilities)
+        self.metrics = Metrics()
+        self._hello = Hello(clientName, tuple(caps), key.public_key.to_bytes())
+        self._capabilities = capabilities
+        self._make = partial(RLPxProtocol, key, clock, randomBytes, remote, metrics=self.metrics)
+
+    def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
+        """See C{IProtocolFactory}."""
+        protocol = self._make()
+        protocol.factory = self
+        Deferred.fromCoroutine(self._setUp(protocol)).addErrback(self._failed, protocol)
+        return protocol
+
+    async def _setUp(self, protocol: RLPxProtocol) -> None:
+        await protocol.whenHandshaken()
+        theirs = await protocol.exchangeHello(self._hello)
+        matches = match(self._capabilities, theirs.caps)
+        if not matches:
+            raise PeerRejected(DisconnectReason.USELESS_PEER)
+        protocol.start(matches, protocol)
+
+    def _failed(self, failure: Failure, protocol: RLPxProtocol) -> None:
+        _log.debug("no connection with {address}: {error}", address=protocol.remoteAddress, error=failure.value)
+        error = failure.value
+        if isinstance(error, PeerRejected):
+            protocol.disconnect(error.reason)
+        else:
+            protocol.abort()

@@ -1,0 +1,94 @@
+"""
+Frames that are no frames.
+"""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+from devp2p_tx.core.p2p.messages import HELLO
+from devp2p_tx.core.rlpx import frames
+from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
+from devp2p_tx.errors import (
+    FrameError,
+    InvalidRLP,
+    Timeout,
+)
+from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.testing import ScriptedPeer, Stage
+from devp2p_tx.testing.fakes import BODY_MAC, HEADER_MAC
+from tests.net.badinput import BadInputCase
+from tests.net.support import FIRST
+
+
+class TestFrames(BadInputCase):
+    def test_badHeaderMAC(self) -> None:
+        peer = self.scripted()
+        peer.sendCorrupt(FIRST, b"hello", HEADER_MAC)
+        self.assertRegex(str(self.end(peer)), "bad header MAC")
+
+    def test_badHeader(self) -> None:
+        peer = self.scripted()
+        peer.sendCorrupt(FIRST, b"hello", 0)
+        self.assertIsInstance(self.end(peer), FrameError)
+
+    def test_badBodyMAC(self) -> None:
+        peer = self.scripted()
+        peer.sendCorrupt(FIRST, b"hello", BODY_MAC)
+        self.assertRegex(str(self.end(peer)), "bad frame MAC")
+
+    def test_goodFramesBeforeABadOne(self) -> None:
+        peer = self.scripted()
+        messages = self.recorder.messages
+        good = peer.frame(FIRST, b"good")
+        bad = bytearray(peer.frame(FIRST, b"bad"))
+        bad[-1] ^= 1
+        peer.write(good + bytes(bad))
+        self.end(peer)
+        self.assertEqual(messages, [(0, b"good")])
+
+    def test_overTheLimitInsteadOfHello(self) -> None:
+        peer = self.scripted(Stage.HANDSHAKE)
+        peer.write(peer.frame(HELLO, bytes(3000))[:32])
+        self.assertRegex(str(self.end(peer)), "over the limit")
+
+    def test_withoutABody(self) -> None:
+        peer = self.scripted()
+        frame = peer.frame(FIRST, b"")
+        peer.write(frame[:40])
+        self.ping()
+        self.assertIsInstance(self.end(peer, READ_TIMEOUT + DISCONNECT_TIMEOUT), Timeout)
+
+    def test_codeThatIsNotCanonical(self) -> None:
+        for body in (b"\x81\x05", b"\x82\x00\x10", b"\xc1\x10", b"\x89" + b"\xff" * 9, b"\x82\x01", b"\xb8"):
+            peer = self.scripted()
+            self.sendBody(peer, body)
+            self.assertIsInstance(self.wait(peer), InvalidRLP)
+        self.end(peer)
+
+    def test_withoutEvenACode(self) -> None:
+        peer = self.scripted()
+        self.sendBody(peer, b"")
+        self.assertIsInstance(self.end(peer), InvalidRLP)
+
+    def sendBody(self, peer: ScriptedPeer, body: bytes) -> None:
+        """Send a frame with a body that no writer makes."""
+        with patch.object(frames, "_prefix", lambda code: frames._HEADER_TAIL + body):
+            peer.send(1000, b"", compress=False)
+        self.network.settle()
+
+    def test_slowFrame(self) -> None:
+        peer = self.scripted()
+        self.ping()
+        peer.writeSlowly(peer.frame(FIRST, bytes(500), compress=False), self.them, 0.1)
+        self.assertIsInstance(self.end(peer, READ_TIMEOUT + DISCONNECT_TIMEOUT), Timeout)
+
+    def test_byteByByte(self) -> None:
+        peer = self.scripted()
+        messages = self.recorder.messages
+        for payload in (b"", b"short", bytes(100)):
+            peer.writeSlowly(peer.frame(FIRST, payload), self.them, 0.01)
+            self.network.advance(3)
+        self.assertEqual([payload for _, payload in messages], [b"", b"short", bytes(100)])
+        peer.transport.loseConnection()
+        self.end(peer)

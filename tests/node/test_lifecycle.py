@@ -1,0 +1,316 @@
+"""
+Tests of the Server's start and stop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
+
+from devp2p_tx.errors import DisconnectReason, InvalidAddress, LocalProtocolError, ServerStopped
+from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.node import server as serverModule
+from devp2p_tx.node.server import Server
+from devp2p_tx.testing import Stage
+from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
+
+QUITTING = DisconnectReason.CLIENT_QUITTING
+
+
+@implementer(IStreamServerEndpoint)
+class SlowEndpoint:
+    """An endpoint that listens when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: Deferred[Any] = Deferred()
+
+    def listen(self, factory: Any) -> Deferred[Any]:
+        """See C{IStreamServerEndpoint}."""
+        self.factory = factory
+        return self.asked
+
+
+class StartTests(ServerTestCase):
+    """L{Server.startService}."""
+
+    def test_listens(self) -> None:
+        """When it fires the port is open, and the node knows where it is."""
+        server = self.make(1)
+        self.assertFalse(server.isRunning)
+        self.assertEqual((str(server.self().ip), server.self().tcp), ("127.0.0.1", 0))
+        self.successResultOf(server.startService())
+        self.assertTrue(server.isRunning and server.running)
+        self.assertEqual((str(server.self().ip), server.self().tcp), ("127.0.0.1", PORT))
+        self.call(2, 1)
+        self.assertEqual(self.numbers(1), [2])
+
+    def test_any_port(self) -> None:
+        """Of port 0 the system makes a real one."""
+        server = self.start(1, listen=0)
+        self.assertGreater(server.self().tcp, 1024)
+
+    def test_one_address(self) -> None:
+        """An endpoint names the address at which it can be reached."""
+        server = self.start(1, listen=f"tcp:30304:interface={addressOf(1)}")
+        self.assertEqual((str(server.self().ip), server.self().tcp), (addressOf(1), 30304))
+        self.assertEqual(server.nodeInfo()["listenAddr"], f"{addressOf(1)}:30304")
+
+    def test_without_listening(self) -> None:
+        """A node may only dial."""
+        self.start(2)
+        server = self.start(1, listen=None, staticNodes=[node(2)])
+        self.assertEqual((server.self().tcp, server.nodeInfo()["listenAddr"]), (0, ""))
+        self.assertEqual(self.numbers(1), [2])
+
+    def test_neither(self) -> None:
+        """A node may do neither, but then it says so."""
+        said: list[dict[str, Any]] = []
+        self.patch(serverModule._log, "observer", said.append)
+        self.start(1, listen=None, noDial=True)
+        self.assertIn("the server will neither dial nor listen", [event["log_format"] for event in said])
+
+    def test_once(self) -> None:
+        """A server is not started twice: neither while it runs, nor after."""
+        server = self.start(1)
+        self.failureResultOf(server.startService(), LocalProtocolError)
+        self.assertTrue(server.isRunning)
+        server.stopService()
+        self.failureResultOf(server.startService(), LocalProtocolError)
+        self.moment(2)
+        error = self.failureResultOf(server.startService(), LocalProtocolError).value
+        self.assertEqual(str(error), "a Server runs once: make another")
+        self.assertFalse(server.isRunning or server.running)
+
+    def test_with_a_parent(self) -> None:
+        """As part of an application it is started and stopped with it."""
+        application, server = MultiService(), self.make(1)
+        server.setServiceParent(application)
+        self.assertIs(application.getServiceNamed("devp2p"), server)
+        application.startService()
+        self.call(2, 1)
+        self.assertEqual(self.numbers(1), [2])
+        stopping = application.stopService()
+        self.moment(2)
+        self.successResultOf(stopping)
+
+
+class FailedStartTests(ServerTestCase):
+    """A start that fails."""
+
+    def failedStart(self, **config: Any) -> BaseException:
+        """Start a server with a static node and a subscriber, and return how it failed."""
+        self.answer(2)
+        server = self.make(1, staticNodes=[node(2)], **config)
+        starting = server.startService()
+        self.moment(2)
+        error = self.failureResultOf(starting).value
+        self.assertFalse(server.isRunning or server.running)
+        self.assertEqual((self.events[1], server.metrics.value("dials")), ([], 0))
+        self.assertEqual(self.host(1).getDelayedCalls(), [])
+        self.failureResultOf(server.startService(), LocalProtocolError)
+        self.successResultOf(server.stopService())
+        return error
+
+    def test_port_taken(self) -> None:
+        """A port that another has: nothing is dialled, and nothing is left."""
+        taken = self.host(1).listenTCP(PORT, Factory.forProtocol(Protocol))
+        error = self.failedStart()
+        assert isinstance(error, CannotListenError)
+        self.assertIn(str(PORT), str(error))
+        taken.stopListening()
+        self.network.settle()
+        self.start(1)
+
+    def test_no_endpoint(self) -> None:
+        """A description that means nothing."""
+        error = self.failedStart(listen="carrier-pigeon:1")
+        assert isinstance(error, InvalidAddress)
+        self.assertIn("cannot listen on 'carrier-pigeon:1'", str(error))
+
+    def test_endpoint_fails_later(self) -> None:
+        """An endpoint that needs a while to find out."""
+        endpoint = SlowEndpoint()
+        self.patch(serverModule, "serverEndpoint", lambda reactor, listen: endpoint)
+        server = self.make(1)
+        starting = server.startService()
+        self.assertNoResult(starting)
+        fail(OSError("no")).addBoth(endpoint.asked.callback)
+        self.moment(2)
+        self.failureResultOf(starting, OSError)
+        self.assertFalse(server.isRunning)
+
+
+class StopTests(ServerTestCase):
+    """L{Server.stopService}."""
+
+    def assertNothingLeft(self, number: int) -> None:
+        """No port, no connection, no delayed call, no peer."""
+        host, server = self.host(number), self.servers[number]
+        self.assertEqual((host.getDelayedCalls(), host._ports), ([], {}))
+        self.assertEqual([each for each in self.network.connections if each.reactor is host], [])
+        self.assertEqual((server.peers(), server.peerCount, len(server._transports)), ([], 0, 0))
+        self.assertFalse(server.isRunning or server.running)
+
+    def stopped(self, server: Server) -> None:
+        """Stop, and find that it took no longer than a Disconnect may."""
+        stopping = server.stopService()
+        self.moment(DISCONNECT_TIMEOUT)
+        self.successResultOf(stopping)
+        self.assertNothingLeft(1)
+
+    def test_nothing_to_do(self) -> None:
+        """Without connections it takes no time at all."""
+        server = self.start(1)
+        stopping = server.stopService()
+        self.assertNoResult(stopping)
+        self.network.settle()
+        self.successResultOf(stopping)
+        self.assertNothingLeft(1)
+
+    def test_peers(self) -> None:
+        """Every peer is told; when it fires all are gone, and every subscriber has been told."""
+        server = self.start(1)
+        peers = [self.call(number, 1) for number in (2, 3, 4)]
+        seen: list[int] = []
+        stopping = server.stopService().addCallback(lambda _: seen.append(len(self.events[1])))
+        self.moment(2)
+        self.successResultOf(stopping)
+        self.assertEqual(seen, [6])
+        self.assertEqual(self.kinds(1), ["add"] * 3 + ["drop"] * 3)
+        self.assertEqual({event.error for event in self.events[1][3:]}, {"client quitting"})
+        self.assertEqual([peer.disconnectReason for peer in peers], [QUITTING] * 3)
+        self.assertTrue(all(not protocol.connected for protocol in self.echo(1).protocols))
+        self.assertNothingLeft(1)
+
+    def test_silent_peers(self) -> None:
+        """Peers that read nothing, with and without something waiting for them, are not waited for."""
+        server = self.start(1)
+        for number in (2, 3, 4):
+            self.call(number, 1).stopReading()
+        self.echo(1).protocols[0].request(bytes(100))
+        for _ in range(100):
+            self.echo(1).protocols[1].request(bytes(10_000))
+        self.moment()
+        self.assertEqual(self.numbers(1), [2, 3, 4])
+        self.stopped(server)
+
+    def test_cut_off(self) -> None:
+        """Nor is a peer behind a pulled cable."""
+        server = self.start(1)
+        self.call(2, 1)
+        self.network.silence(self.host(2))
+        self.stopped(server)
+
+    def test_handshakes(self) -> None:
+        """Nor are those that are somewhere in their handshakes, silent or not."""
+        server = self.start(1)
+        silent = self.call(2, 1, Stage.CONNECTED)
+        half = self.call(3, 1, Stage.CONNECTED)
+        half.write(half.auth()[:100])
+        shaken = self.call(4, 1, Stage.HANDSHAKE)
+        deaf = self.call(5, 1, Stage.HANDSHAKE)
+        deaf.stopReading()
+        self.moment()
+        self.stopped(server)
+        self.assertEqual(server._accepting.pending, 0)
+        self.assertEqual((silent.data, half.data), (b"", b""))
+        self.assertEqual(shaken.disconnectReason, QUITTING)
+
+    def test_dials(self) -> None:
+        """Dials are given up at every stage."""
+        self.answer(2, Stage.CONNECTED)
+        self.answer(3, Stage.HANDSHAKE)
+        self.network.names["boot.example"] = [addressOf(98)]
+        named = node(4, ip=None, hostname="boot.example")
+        unknown = node(5, ip=None, hostname="nobody.example")
+        server = self.start(1, staticNodes=[node(2), node(3), node(99), named, unknown])
+        connecting = server.connect(node(97))
+        self.moment(1)
+        self.assertEqual(server.metrics.value("dials"), 6)
+        self.stopped(server)
+        self.failureResultOf(connecting)
+        self.moment(200)
+        self.assertEqual(server.metrics.value("dials"), 6)
+
+    def test_twice(self) -> None:
+        """Stopping again waits for the same end."""
+        server = self.start(1)
+        self.call(2, 1).stopReading()
+        stopping = [server.stopService()]
+        self.moment(0.5)
+        stopping.append(server.stopService())
+        for each in stopping:
+            self.assertNoResult(each)
+        self.moment(0.5)
+        stopping.append(server.stopService())
+        for each in stopping:
+            self.successResultOf(each)
+        self.assertEqual(self.kinds(1), ["add", "drop"])
+
+    def test_before_start(self) -> None:
+        """A server that never ran is stopped at once, and cannot be started any more."""
+        server = self.make(1)
+        self.successResultOf(server.stopService())
+        self.failureResultOf(server.startService(), LocalProtocolError)
+        self.successResultOf(server.stopService())
+        self.assertNothingLeft(1)
+
+    def test_during_start(self) -> None:
+        """A port that comes when the server is stopped already is closed; the start fails."""
+        endpoint = SlowEndpoint()
+        self.patch(serverModule, "serverEndpoint", lambda reactor, listen: endpoint)
+        server = self.make(1, staticNodes=[node(2)])
+        starting, stopping = server.startService(), server.stopService()
+        self.moment()
+        self.successResultOf(stopping)
+        endpoint.asked.callback(self.host(1).listenTCP(PORT, endpoint.factory))
+        self.moment()
+        self.failureResultOf(starting, ServerStopped)
+        self.assertEqual(server.metrics.value("dials"), 0)
+        self.assertNothingLeft(1)
+
+    def test_nobody_comes_in(self) -> None:
+        """A connection that comes between the call and the closing of the port is closed at once."""
+        server = self.start(1)
+        late = self.scripted(2, remote=keyOf(1))
+        stopping = server.stopService()
+        protocol = server._accepting.buildProtocol(None)
+        self.assertIsNone(protocol)
+        late.connect(self.host(2), addressOf(1), PORT)
+        self.moment(DISCONNECT_TIMEOUT)
+        self.successResultOf(stopping)
+        self.assertNothingLeft(1)
+        self.assertEqual((late.data, late.messages), (b"", []))
+
+    def test_what_is_asked_afterwards(self) -> None:
+        """A server that is stopped answers: it has no peers, and forgets what it is told."""
+        server = self.start(1)
+        self.call(2, 1)
+        self.stopped(server)
+        server.addPeer(node(3))
+        server.addTrustedPeer(node(3))
+        server.removeTrustedPeer(node(3))
+        removing = server.removePeer(node(3))
+        self.moment(100)
+        self.successResultOf(removing)
+        self.assertEqual((server.peersInfo(), server.metrics.value("dials")), ([], 0))
+        self.assertEqual(server.nodeInfo()["listenAddr"], "")
+        self.assertNothingLeft(1)
+
+    def test_started_by_a_subscriber(self) -> None:
+        """A subscriber who stops the server when it loses a peer is answered as well."""
+        server = self.start(1)
+        stopping: list[Deferred[None]] = []
+        server.subscribeEvents(lambda event: stopping.append(server.stopService()))
+        self.call(2, 1)
+        self.moment(2)
+        self.assertEqual(len(stopping), 2)
+        for each in stopping:
+            self.successResultOf(each)
+        self.assertNothingLeft(1)

@@ -1,0 +1,55 @@
+"""
+The C{twistd devp2p} command, as Twisted finds it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+ROOT = Path(__file__).parents[2]
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
+class PluginTests(SynchronousTestCase):
+    """Each in a process of its own, in an empty folder."""
+
+    def python(self, program: str, *arguments: str) -> str:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_nothing_hides_other_plugins(self) -> None:
+        """An C{__init__.py} in either folder would, and in a wheel would overwrite Twisted's own."""
+        self.assertEqual([path.name for path in (ROOT / "twisted").rglob("*.py")], ["devp2p_plugin.py"])
+
+    def test_twistd_lists_it_among_the_others(self) -> None:
+        commands = self.python(TWISTD, "--help")
+        self.assertIn("devp2p", commands)
+        self.assertIn("conch", commands)
+
+    def test_twistd_shows_its_options(self) -> None:
+        self.assertIn("--listen", self.python(TWISTD, "devp2p", "--help"))
+
+    def test_other_commands_do_not_load_it(self) -> None:
+        """Every C{twistd} looks at every plugin: ours names its module, and imports nothing of the package."""
+        loaded = self.python(
+            "import sys\n"
+            "from twisted.application.service import IServiceMaker\n"
+            "from twisted.plugin import getPlugins\n"
+            "[maker] = [each for each in getPlugins(IServiceMaker) if each.tapname == 'devp2p']\n"
+            "print(maker.description, *sys.modules)\n"
+        ).split()
+        self.assertIn("devp2p", loaded)
+        self.assertEqual([name for name in loaded if name.startswith("devp2p_tx") or name.endswith(".reactor")], [])
