@@ -52,8 +52,8 @@ _ANSWERS = {PacketType.PING: PacketType.PONG, PacketType.FINDNODE: PacketType.NE
 
 
 @contextmanager
-def serving(name: str, nodes: int) -> Iterator[int]:
-    """Run a server on the first core; its port."""
+def serving(name: str, nodes: int) -> Iterator[tuple[int, int]]:
+    """Run a server on the first core; its port and process id."""
     arguments = ["--nodes", str(nodes)]
     if name == "go":
         command = [str(BUILD / "go"), "discv4-serve", *arguments]
@@ -65,11 +65,17 @@ def serving(name: str, nodes: int) -> Iterator[int]:
     )
     assert server.stdin is not None and server.stdout is not None
     try:
-        yield json.loads(server.stdout.readline())["port"]
+        yield json.loads(server.stdout.readline())["port"], server.pid
     finally:
         server.stdin.close()
         server.wait(timeout=30)
         server.stdout.close()
+
+
+def cpuSeconds(pid: int) -> float:
+    """The processor time that a process has used, by itself and by the system for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Client:
@@ -144,13 +150,16 @@ class Client:
 def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) -> float:
     """One measurement: answers a second."""
     label, nodes, kind, datagrams = row
-    with serving(name, nodes) as port:
+    with serving(name, nodes) as (port, pid):
         client = Client(port)
         client.bond()
         client.measure(kind, datagrams, seconds / 4)  # warms up
+        before = cpuSeconds(pid)
         rate, lost = client.measure(kind, datagrams, seconds)
+        busy = (cpuSeconds(pid) - before) / seconds
         client.close()
-    print(json.dumps({"name": NAMES[name], "row": label, "per_second": round(rate), "lost": round(lost, 4)}), flush=True)
+    figures = {"per_second": round(rate), "lost": round(lost, 4), "busy": round(busy, 2)}
+    print(json.dumps({"name": NAMES[name], "row": label, **figures}), flush=True)
     return rate
 
 

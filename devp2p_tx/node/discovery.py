@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
@@ -32,7 +33,7 @@ from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.dns import DNSTrees, TextResolver
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
-from devp2p_tx.storage.memory import EXPIRATION_INTERVAL
+from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
 from devp2p_tx.storage.sqlite import open_node_store
 
 #: How often changes of the database are written, and how soon the rest of a long list of them (seconds).
@@ -65,7 +66,6 @@ class Discovery:
     """
     From L{start} to L{stop}, once.
 
-    @ivar local: our record.
     @ivar discv4: discovery v4, if it is on and started.
     """
 
@@ -93,13 +93,22 @@ class Discovery:
         self._resolver = resolver
         self._recordChanged = recordChanged
         self._alarms: list[IDelayedCall] = []
-        self._store = open_node_store(config.database, lambda: int(unixTime()), self._warn)
-        nodeId = config.key.public_key.node_id
-        self.local = LocalRecord(config.key, self._unixMs(), self._store.local_seq(nodeId), self._signed)
-        self.local.set_fallback_ip(IPv4Address("127.0.0.1"))
-        for capability in config.capabilities:
+
+    @cached_property
+    def _store(self) -> MemoryNodeStore:
+        """The database, opened when it is first needed: a lock that we had would not survive becoming a daemon."""
+        return open_node_store(self._config.database, lambda: int(self._unixTime()), self._warn)
+
+    @cached_property
+    def local(self) -> LocalRecord:
+        """Our record."""
+        key = self._config.key
+        local = LocalRecord(key, self._unixMs(), self._store.local_seq(key.public_key.node_id), self._signed)
+        local.set_fallback_ip(IPv4Address("127.0.0.1"))
+        for capability in self._config.capabilities:
             for entry, value in capability.recordEntries():
-                self.local.set(entry, value)
+                local.set(entry, value)
+        return local
 
     def _unixMs(self) -> int:
         return int(self._unixTime() * 1000)
@@ -155,9 +164,9 @@ class Discovery:
         wanted = self._config.discoveryPort
         try:
             edge.listen(port if wanted is None else wanted, interface)
-        except CannotListenError:
+        except CannotListenError as error:
             if wanted is not None or not _ANY_PORT.match(str(self._config.listen)):
-                raise
+                raise CannotListenError(f"UDP {interface or 'any'}", error.port, error.socketError) from None
             edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
         return edge
 
@@ -184,6 +193,25 @@ class Discovery:
     def _expire(self) -> None:
         self._store.expire(int(self._unixTime()))
         self._later(EXPIRATION_INTERVAL, self._expire)
+
+    def tried(self) -> str:
+        """What was done so far to find peers, for someone who wonders why there are none."""
+        count = self._metrics.value
+        parts = [f"{len(self._config.bootnodes)} bootnodes, {count('dials')} dials"]
+        if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
+            parts.append("errors: " + _listed(errors))
+        if self.discv4 is not None:
+            parts.append(f"{len(self.discv4.table)} nodes known over UDP")
+        if unsent := count("udp_unsent"):
+            parts.append(f"{unsent} UDP packets could not be sent")
+        if self._config.discovery:
+            parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
+        return "; ".join(parts)
+
+    def _counts(self, name: str, label: str, direction: str | None = None) -> dict[str, int]:
+        """The counters of a name, by one of their labels."""
+        found = ((dict(labels), value) for each, labels, value in self._metrics if each == name)
+        return {labels[label]: value for labels, value in found if labels.get("direction") == direction}
 
     # What the dialer wants.
 
@@ -237,9 +265,13 @@ class Discovery:
         return None if self.discv4 is None else self.discv4.resolve
 
     def succeeded(self, node: Node) -> None:
-        """A candidate has become a peer (see L{devp2p_tx.node.dialer.DialMemory})."""
+        """See L{devp2p_tx.node.dialer.DialMemory}."""
         self._store.dial_succeeded(node.node_id, node_text(node), int(self._unixTime()))
 
     def failed(self, node: Node) -> None:
-        """It has not."""
+        """See L{devp2p_tx.node.dialer.DialMemory}."""
         self._store.dial_failed(node.node_id, int(self._unixTime()))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

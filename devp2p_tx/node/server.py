@@ -55,6 +55,9 @@ from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
+#: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
+LONELY_AFTER, LONELY_INTERVAL = 30.0, 300.0
+
 _log = Logger()
 
 
@@ -114,6 +117,7 @@ class Server(service.Service):
         self._phase = _Phase.NEW
         self._inbox: deque[Callable[[], None]] = deque()
         self._turn: IDelayedCall | None = None
+        self._lonely: IDelayedCall | None = None
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._inbound = 0
@@ -174,6 +178,7 @@ class Server(service.Service):
             self._dialer.plan.add_static(node)
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
+        self._awaitPeer()
 
     def _startDiscovery(self) -> None:
         interface, port = "", 0
@@ -187,6 +192,23 @@ class Server(service.Service):
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
         _log.info("node {enode}", enode=format_node(self.self()))
+
+    def _awaitPeer(self) -> None:
+        """There is no peer: if none comes, say so."""
+        if self.isRunning and self.config.maxDialed:
+            self._lonely = self._reactor.callLater(LONELY_AFTER, self._sayLonely, self._seconds())
+
+    def _sayLonely(self, since: float) -> None:
+        """Say what was tried, unless that is nothing, as the user wanted it."""
+        self._lonely = self._reactor.callLater(LONELY_INTERVAL, self._sayLonely, since)
+        if self.config.discovery or self.metrics.value("dials"):
+            duration = self._seconds() - since
+            _log.warn("no peer for {duration:.0f} s; {tried}", duration=duration, tried=self._discovery.tried())
+
+    def _stopAwaitingPeer(self) -> None:
+        if self._lonely is not None:
+            self._lonely.cancel()
+            self._lonely = None
 
     async def _listen(self, listen: int | str) -> None:
         port = await serverEndpoint(self._reactor, listen).listen(self._accepting)
@@ -212,6 +234,7 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
+        self._stopAwaitingPeer()
         self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
@@ -292,6 +315,7 @@ class Server(service.Service):
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
         self._inbound += peer.inbound
+        self._stopAwaitingPeer()
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
             "peer {peer} {name} ({flags}): now {count}",
@@ -313,6 +337,8 @@ class Server(service.Service):
         self.metrics.count("drops", reason=_reasonLabel(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
+        if not self._peers:
+            self._awaitPeer()
         self._dialer.evaluate()
 
     # Connections.
