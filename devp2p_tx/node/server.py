@@ -202,8 +202,8 @@ class Server(service.Service):
         """Say what was tried, unless that is nothing, as the user wanted it."""
         self._lonely = self._reactor.callLater(LONELY_INTERVAL, self._sayLonely, since)
         if self.config.discovery or self.metrics.value("dials"):
-            duration = self._seconds() - since
-            _log.warn("no peer for {duration:.0f} s; {tried}", duration=duration, tried=self._discovery.tried())
+            duration, tried = self._seconds() - since, self._discovery.tried()
+            _log.warn("no peer for {duration:.0f} s; tried so far: {tried}", duration=duration, tried=tried)
 
     def _stopAwaitingPeer(self) -> None:
         if self._lonely is not None:
