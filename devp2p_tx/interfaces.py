@@ -4,9 +4,16 @@ Where others plug in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConsumer
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
+
+from devp2p_tx.core.enr.entries import Entry
+from devp2p_tx.core.enr.node import Node
 
 
 class ICapability(Interface):
@@ -26,6 +33,9 @@ class ICapability(Interface):
 
         @param peer: the L{devp2p_tx.Peer}, or whatever else owns the connection.
         """
+
+    def recordEntries() -> Sequence[tuple[Entry[Any], Any]]:
+        """What our node record announces for this capability, such as C{(devp2p_tx.core.enr.entries.ETH, forkId)}."""
 
     def nodeInfo() -> object:
         """What C{Server.nodeInfo()} shows of this capability, as JSON-able data; C{None} for nothing."""
@@ -91,3 +101,15 @@ class ICapabilityTransport(IConsumer, Interface):  # the latter for pydoctor, wh
 
     def getHost() -> IAddress:
         """Our address."""
+
+
+class INodeSource(Interface):
+    """Where candidates for dialling come from."""
+
+    name: str = Attribute("What its candidates are counted under.")
+
+    def next() -> Deferred[Node]:
+        """Fires with the next node; fails when there will be none any more. Only one call waits at a time."""
+
+    def stop() -> None:
+        """The node stops: let go of everything."""

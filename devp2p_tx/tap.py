@@ -46,10 +46,12 @@ from devp2p_tx.node.config import (
     ServerConfig,
     clientName,
 )
+from devp2p_tx.node.networks import NETWORKS
 from devp2p_tx.node.server import Server
 from devp2p_tx.storage.keyfile import load_or_create_key, parse_key
 
 _KEY_FILE = "nodekey"
+_REPEATABLE = ("capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
 _NONE = "none"
 
 _log = Logger()
@@ -61,6 +63,33 @@ def defaultDataDir() -> Path:
     return Path(home) / "devp2p-tx"
 
 
+_FLAGS: list[list[Any]] = [
+    ["no-dial", None, "Dial nobody, static nodes included."],
+    ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
+]
+
+_PARAMETERS: list[list[Any]] = [
+    ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
+     " tcp:30303:interface=127.0.0.1, or 'none'."],
+    ["network", "n", "mainnet", "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that"
+     " --bootnodes and --dns-tree say."],
+    ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
+    ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
+    ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
+    ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
+    ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
+    ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
+    ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
+    ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+    ["identity", None, "", "A word of yours in the name that peers see."],
+    ["log-format", None, "text", "How to log: text, or json (an object a line)."],
+]
+
+
+def _variable(option: str) -> str:
+    return "DEVP2P_" + option.upper().replace("-", "_")
+
+
 class Options(usage.Options):
     """
     The options; after parsing, L{serverConfig} makes sense of them.
@@ -69,33 +98,19 @@ class Options(usage.Options):
     """
 
     synopsis = "[options]"
-    longdesc = "Run an Ethereum devp2p node: RLPx over TCP. Its enode URL is logged at start."
+    longdesc = (
+        "Run an Ethereum devp2p node: RLPx over TCP, and discovery over UDP. Its enode URL is logged at start. Every"
+        " option can come from the environment, too: DEVP2P_MAX_PEERS=20 is --max-peers 20, DEVP2P_NO_DIAL=1 is"
+        " --no-dial, and of what is repeatable spaces separate the values; what is given here counts more."
+    )
 
-    optFlags = [
-        ["no-dial", None, "Dial nobody, static nodes included."],
-    ]
-
-    optParameters = [
-        [
-            "listen",
-            "l",
-            "30303",
-            "Where to listen: a port, a Twisted endpoint such as tcp:30303:interface=127.0.0.1, or 'none'.",
-        ],
-        ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
-        ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
-        ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
-        ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
-        ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
-        ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
-        ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
-        ["identity", None, "", "A word of yours in the name that peers see."],
-        ["log-format", None, "text", "How to log: text, or json (an object a line)."],
-    ]
+    optFlags = _FLAGS
+    optParameters = _PARAMETERS
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self["capability"], self["static"], self["trusted"], self["log-level"] = [], [], [], []
+        for name in _REPEATABLE:
+            self[name] = []
 
     def opt_capability(self, capability: str) -> None:
         """
@@ -103,6 +118,19 @@ class Options(usage.Options):
         ICapability; or name or name/version of one that Twisted's plugin system finds.
         """
         self["capability"].append(capability)
+
+    def opt_bootnodes(self, nodes: str) -> None:
+        """
+        Nodes to begin with, in place of the network's (repeatable): enode URLs or records (enr:), separated by commas,
+        or a file with one a line.
+        """
+        self["bootnodes"].append(nodes)
+
+    def opt_dns_tree(self, url: str) -> None:
+        """
+        A list of nodes in DNS, in place of the network's (repeatable): an enrtree:// URL, or none.
+        """
+        self["dns-tree"].append(url)
 
     def opt_static(self, nodes: str) -> None:
         """
@@ -130,9 +158,23 @@ class Options(usage.Options):
         @raise SystemExit: with the sentence that says what is wrong.
         """
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]
+            super().parseOptions([*self._environment(), *(sys.argv[1:] if options is None else options)])  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             raise SystemExit(f"twistd devp2p: {error}") from None
+
+    def _environment(self) -> list[str]:
+        """What the environment says, as arguments; of what is repeatable see L{postOptions}."""
+        arguments = []
+        for name in (str(parameter[0]) for parameter in _PARAMETERS):
+            if (value := os.environ.get(_variable(name))) is not None:
+                arguments.append(f"--{name}={value}")
+        for name in (str(flag[0]) for flag in _FLAGS):
+            value = os.environ.get(_variable(name), "").lower()
+            if value not in ("", "0", "1", "no", "yes", "false", "true"):
+                raise usage.UsageError(f"{_variable(name)} is 1 or 0, not {value!r}")
+            if value in ("1", "yes", "true"):
+                arguments.append(f"--{name}")
+        return arguments
 
     def opt_version(self) -> None:
         """
@@ -149,6 +191,10 @@ class Options(usage.Options):
 
         @raise usage.UsageError: an option's value is wrong.
         """
+        for name in _REPEATABLE:
+            self[name] = self[name] or os.environ.get(_variable(name), "").split()
+        if self["network"] not in NETWORKS:
+            raise usage.UsageError(f"--network is one of {', '.join(NETWORKS)}, not {self['network']!r}")
         if self["node-key"] and self["node-key-hex"]:
             raise usage.UsageError("give --node-key or --node-key-hex, not both")
         if self["log-format"] not in ("text", "json"):
@@ -172,8 +218,34 @@ class Options(usage.Options):
             staticNodes=readNodes(self["static"]),
             trustedNodes=readNodes(self["trusted"]),
             netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
+            discoveryPort=None if self["discovery-port"] is None else self._number("discovery-port"),
+            **self._networkSettings(),
             key=self._key(),
+            database=self._database(),
         )
+
+    def _networkSettings(self) -> dict[str, Any]:
+        """The network's settings, and what of them was replaced."""
+        settings = {**NETWORKS[self["network"]].settings(), "discovery": not self["no-discovery"]}
+        if self["bootnodes"]:
+            settings["bootnodes"] = readNodes([each for text in self["bootnodes"] for each in text.split(",") if each])
+        if self["dns-tree"]:
+            settings["dnsTrees"] = [url for url in self["dns-tree"] if url != _NONE]
+        return settings
+
+    @property
+    def _dataDir(self) -> Path:
+        return Path(self["data-dir"]) if self["data-dir"] else defaultDataDir()
+
+    def _database(self) -> str:
+        """In the data directory; in memory for a node that has none, its key being elsewhere."""
+        if not self["data-dir"] and (self["node-key"] or self["node-key-hex"]):
+            return ""
+        try:
+            self._dataDir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise usage.UsageError(f"cannot make the folder {self._dataDir}: {error.strerror}") from None
+        return str(self._dataDir / f"nodes-{self['network']}.sqlite")
 
     def _number(self, option: str) -> int:
         text = str(self[option])
@@ -185,8 +257,7 @@ class Options(usage.Options):
         """Last of all, since it may make a file."""
         if self["node-key-hex"]:
             return parse_key(self["node-key-hex"])
-        folder = Path(self["data-dir"]) if self["data-dir"] else defaultDataDir()
-        return load_or_create_key(Path(self["node-key"] or folder / _KEY_FILE))
+        return load_or_create_key(Path(self["node-key"] or self._dataDir / _KEY_FILE))
 
 
 def _identity(text: str) -> str:
@@ -197,20 +268,20 @@ def _identity(text: str) -> str:
 
 def readNodes(texts: Sequence[str]) -> list[Node]:
     """
-    Nodes from enode URLs and from files with one a line, in which C{#} begins a comment.
+    Nodes from enode URLs, records (C{enr:}), and from files with one a line, in which C{#} begins a comment.
 
     @raise devp2p_tx.errors.InvalidNode: a URL cannot be read.
     @raise usage.UsageError: a file cannot be read.
     """
     nodes = []
     for text in texts:
-        if text.startswith("enode:"):
+        if text.startswith(("enode:", "enr:")):
             nodes.append(parse_node(text))
             continue
         try:
             lines = Path(text).read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise usage.UsageError(f"{text} is no enode URL, and cannot be read as a file: {error}") from None
+            raise usage.UsageError(f"{text} is no node URL, and cannot be read as a file: {error}") from None
         bare = (line.partition("#")[0].strip() for line in lines)
         nodes += [parse_node(line) for line in bare if line]
     return nodes

@@ -104,7 +104,7 @@ class OptionTests(SynchronousTestCase):
             ("pending peers is 1 or more", "--max-pending-peers", "0"),
             ("dial ratio is 1 or more", "--dial-ratio", "0"),
             ("invalid public key", "--static", "enode://12@127.0.0.1:1"),
-            ("no enode URL, and cannot be read as a file", "--trusted", "/does/not/exist"),
+            ("no node URL, and cannot be read as a file", "--trusted", "/does/not/exist"),
             ("1.2.3.4/99", "--netrestrict", "1.2.3.4/99"),
             ("want debug, info, warn, error or critical", "--log-level", "loud"),
             ("--log-format is text or json", "--log-format", "xml"),
@@ -119,8 +119,54 @@ class OptionTests(SynchronousTestCase):
             ),
             ("not recognized", "--frobnicate"),
             ("not both", "--node-key", "file"),
+            ("--network is one of none, mainnet", "--network", "morden"),
+            ("--discovery-port is a whole number", "--discovery-port", "udp"),
+            ("the discovery port is 0 to 65535", "--discovery-port", "70000"),
+            ("enrtree", "--dns-tree", "example.org"),
         ):
             self.assertRefused(sentence, *arguments)
+
+    def test_the_network_is_mainnet(self) -> None:
+        self.patch(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("DEVP2P_")})
+        config = parse().serverConfig
+        self.assertTrue(config.discovery)
+        self.assertEqual(len(config.bootnodes), 4)
+        self.assertIn("all.mainnet.ethdisco.net", config.dnsTrees[0])
+        self.assertEqual(config.chain and config.chain.name, "mainnet")
+
+    def test_a_network_of_ones_own(self) -> None:
+        tree = "enrtree://AKA3AM6LPBYEUDMVNU3BSVQJ5AD45Y7YPOHJLEF6W26QOE4VTUDPE@nodes.example.org"
+        config = parse("--network=none", "--bootnodes", f"{url(1)},{url(2)}", "--dns-tree", tree).serverConfig
+        self.assertEqual([format_node(node) for node in config.bootnodes], [url(1), url(2)])
+        self.assertEqual((config.dnsTrees, config.chain, config.ntpServer), ([tree], None, None))
+
+    def test_lists_can_be_left_out(self) -> None:
+        self.assertEqual(parse("--network=sepolia", "--dns-tree=none").serverConfig.dnsTrees, [])
+
+    def test_without_discovery(self) -> None:
+        self.assertFalse(parse("--no-discovery").serverConfig.discovery)
+
+    def test_the_environment_says_what_options_do_not(self) -> None:
+        self.environ(MAX_PEERS="5", DIAL_RATIO="5", NO_DIAL="1", NETWORK="hoodi", STATIC=f"{url(1)} {url(2)}")
+        config = parse("--max-peers=6").serverConfig
+        self.assertEqual((config.maxPeers, config.dialRatio, config.noDial), (6, 5, True))
+        self.assertEqual(config.chain and config.chain.name, "hoodi")
+        self.assertEqual([format_node(node) for node in config.staticNodes], [url(1), url(2)])
+        config = parse("--static", url(3)).serverConfig
+        self.assertEqual([format_node(node) for node in config.staticNodes], [url(3)])
+
+    def test_wrong_words_in_the_environment_get_a_sentence(self) -> None:
+        self.environ(NO_DIAL="perhaps")
+        self.assertRefused("DEVP2P_NO_DIAL is 1 or 0, not 'perhaps'")
+
+    def environ(self, **variables: str) -> None:
+        for name, value in variables.items():
+            self.patch(os, "environ", {**os.environ, f"DEVP2P_{name}": value})
+
+    def test_the_database_is_in_the_data_directory(self) -> None:
+        folder = self.mktemp()
+        self.assertEqual(parse("--data-dir", folder, "--network=none").serverConfig.database, f"{folder}/nodes-none.sqlite")
+        self.assertEqual(parse().serverConfig.database, "")
 
     def test_a_wrong_key_is_not_repeated(self) -> None:
         options = Options()

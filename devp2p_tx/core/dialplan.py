@@ -4,13 +4,16 @@ Whom to dial next: the deciding half of the dialer.
 Connections are dialled for two reasons: I{static} nodes, given by the user, are dialled for ever; I{candidates}, found
 by discovery, fill what slots are left. Either way a node is not dialled again within L{HISTORY_EXPIRATION} of the last
 dial, since it would refuse us (the inbound throttle of the field is 5 seconds shorter), and a static node that keeps
-failing is dialled ever more rarely, up to L{MAX_BACKOFF}.
+failing is dialled ever more rarely, up to L{MAX_BACKOFF}. A node without any peer falls back to the bootnodes after
+L{FALLBACK_DELAY}, which, being many people's first peers, should not be bothered sooner.
 
 The owner reports what happens, and asks L{DialPlan.next_dials} after every report and when L{DialPlan.get_timer} says.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from random import Random  # noqa: TID251 - as a type: our owner makes it
@@ -22,6 +25,11 @@ from devp2p_tx.core.enr.node import Node
 HISTORY_EXPIRATION = 35.0
 #: The most that the pause before a static node's next dial grows to (seconds).
 MAX_BACKOFF = 120.0
+
+#: How long a node is without peers before it dials a bootnode (seconds).
+FALLBACK_DELAY = 20.0
+#: The pause between two searches for the address of a static node: the first, and the most that it grows to (seconds).
+RESOLVE_DELAY, MAX_RESOLVE_DELAY = 60.0, 3600.0
 
 
 class Refusal(Enum):
@@ -41,6 +49,8 @@ class Refusal(Enum):
 class _Static:
     node: Node
     failures: int = 0
+    resolve_delay: float = RESOLVE_DELAY
+    resolve_at: float = 0.0
 
 
 class DialPlan:
@@ -50,11 +60,18 @@ class DialPlan:
     """
 
     def __init__(
-        self, self_id: bytes, max_dialed: int, max_active: int, netrestrict: Netlist | None, random: Random
+        self,
+        self_id: bytes,
+        max_dialed: int,
+        max_active: int,
+        netrestrict: Netlist | None,
+        random: Random,
+        bootnodes: Iterable[Node] = (),
     ) -> None:
         """
         @param self_id: our node id.
         @param random: for the order in which static nodes take their turns.
+        @param bootnodes: whom to dial, in turn, when there are no peers.
         """
         self.max_dialed = max_dialed
         self.max_active = max_active
@@ -66,6 +83,8 @@ class DialPlan:
         self._peers: dict[bytes, bool] = {}
         self._pending_inbound: set[bytes] = set()
         self._history: dict[bytes, float] = {}
+        self._bootnodes = deque(bootnodes)
+        self._fallback_at: float | None = None
 
     # What the user wants.
 
@@ -114,6 +133,21 @@ class DialPlan:
         if node_id in self._static and node_id not in self._peers:
             self._static[node_id].failures += 1
 
+    def should_resolve(self, node_id: bytes, now: float) -> bool:
+        """Whether to search for a static node's address: not too often, since that asks many others."""
+        static = self._static.get(node_id)
+        return static is not None and now >= static.resolve_at
+
+    def resolved(self, node_id: bytes, node: Node | None, now: float) -> None:
+        """The search ended, with where the static node is, or without."""
+        if (static := self._static.get(node_id)) is None:
+            return
+        if node is None:
+            static.resolve_at = now + static.resolve_delay
+            static.resolve_delay = min(2 * static.resolve_delay, MAX_RESOLVE_DELAY)
+        else:
+            static.node, static.resolve_delay, static.resolve_at = node, RESOLVE_DELAY, 0.0
+
     # What follows.
 
     @property
@@ -132,15 +166,32 @@ class DialPlan:
             self.dial_started(node.node_id, now)
         return chosen
 
+    def next_fallback(self, now: float) -> Node | None:
+        """The bootnode to dial now, if it has come to that; it counts as started."""
+        self._expire(now)
+        if self._peers:
+            self._fallback_at = None
+        elif self._fallback_at is None:
+            self._fallback_at = now + FALLBACK_DELAY
+        if self._fallback_at is None or now < self._fallback_at or not self.free_slots or self._asks_bootnode():
+            return None
+        for _ in range(len(self._bootnodes)):
+            self._bootnodes.rotate(-1)
+            if self.check(self._bootnodes[-1]) is None:
+                self.dial_started(self._bootnodes[-1].node_id, now)
+                return self._bootnodes[-1]
+        return None
+
     def check(self, node: Node) -> Refusal | None:
-        """Why a node should not be dialled now, if it should not."""
+        """Why a node should not be dialled now, if it should not. The address of a static one can be searched for."""
         node_id = node.node_id
         if node_id == self._self_id:
             return Refusal.SELF
-        if node.host is None:
-            return Refusal.NO_ADDRESS
-        if not node.tcp:
-            return Refusal.NO_PORT
+        if node_id not in self._static or node.host is not None:
+            if node.host is None:
+                return Refusal.NO_ADDRESS
+            if not node.tcp:
+                return Refusal.NO_PORT
         if node_id in self._dialing:
             return Refusal.DIALING
         if node_id in self._peers:
@@ -154,9 +205,22 @@ class DialPlan:
         return None
 
     def get_timer(self) -> float | None:
-        """When a static node may be dialled again; C{None} if only a report can change anything."""
+        """When a static node may be dialled again, or a bootnode; C{None} if only a report can change anything."""
+        if not self.free_slots:
+            return None
         waiting = [self._history[node_id] for node_id in self._static if node_id in self._history]
-        return min(waiting, default=None) if self.free_slots else None
+        if self._fallback_at is not None and not self._peers and not self._asks_bootnode():
+            waiting += [max(self._fallback_at, at) for at in self._bootnode_times()]
+        return min(waiting, default=None)
+
+    def _asks_bootnode(self) -> bool:
+        """Whether one of them is being dialled: they take turns."""
+        return any(node.node_id in self._dialing for node in self._bootnodes)
+
+    def _bootnode_times(self) -> list[float]:
+        """When each bootnode that nothing else speaks against was not dialled lately any more."""
+        fit = [node for node in self._bootnodes if self.check(node) in (None, Refusal.RECENTLY_DIALED)]
+        return [self._history.get(node.node_id, 0.0) for node in fit]
 
     def _expire(self, now: float) -> None:
         for node_id in [node_id for node_id, expiry in self._history.items() if expiry <= now]:

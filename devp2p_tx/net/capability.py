@@ -5,7 +5,7 @@ The two ways to write a capability: as a protocol with callbacks, and as a corou
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 from devp2p_tx.net.channels import Channel
@@ -87,6 +88,10 @@ class Capability:
         if isinstance(protocol, CapabilityProtocol):
             protocol.peer = peer
         return protocol
+
+    def recordEntries(self) -> Sequence[tuple[Entry[Any], Any]]:
+        """See L{ICapability}."""
+        return ()
 
     def nodeInfo(self) -> object:
         """See L{ICapability}."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from devp2p_tx._version import __version__
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.forkid import Chain
 from devp2p_tx.interfaces import ICapability
 
 DEFAULT_MAX_PEERS = 50
@@ -43,6 +45,14 @@ class ServerConfig:
     @ivar trustedNodes: let in past every limit; not dialled.
     @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.
     @ivar messageEvents: whether events tell of every message sent and received.
+    @ivar discovery: whether to find other nodes, and let others find us, over UDP. The settings of a public network
+        are in L{devp2p_tx.node.networks}.
+    @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port.
+    @ivar bootnodes: nodes to begin with.
+    @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
+    @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
+    @ivar database: path of the node database; empty to keep it in memory.
+    @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
     """
 
     key: PrivateKey
@@ -57,10 +67,18 @@ class ServerConfig:
     trustedNodes: Sequence[Node] = ()
     netrestrict: Netlist | None = None
     messageEvents: bool = False
+    discovery: bool = False
+    discoveryPort: int | None = None
+    bootnodes: Sequence[Node] = ()
+    dnsTrees: Sequence[str] = ()
+    chain: Chain | None = None
+    database: str = ""
+    ntpServer: str | None = None
 
     def __post_init__(self) -> None:
         """
         @raise ValueError: a number out of range, or a capability given twice.
+        @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         """
         if self.maxPeers < 0:
             raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
@@ -68,6 +86,10 @@ class ServerConfig:
             raise ValueError(f"the number of pending peers is 1 or more, not {self.maxPendingPeers}")
         if self.dialRatio < 1:
             raise ValueError(f"the dial ratio is 1 or more, not {self.dialRatio}")
+        if self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
+            raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
+        for url in self.dnsTrees:
+            parse_url(url)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")

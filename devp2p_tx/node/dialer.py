@@ -5,26 +5,44 @@ The doing half of the dialer: connects to whom L{devp2p_tx.core.dialplan} says, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresses import IPAddress, Netlist
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.errors import InvalidNode, ServerStopped
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags, addressIP
+from devp2p_tx.node.sources import Candidate, Candidates
 
 _log = Logger()
 
+#: How long a dialled candidate stays before it counts as useful (seconds).
+USEFUL_AFTER = 60.0
+
+#: Searches for where a node is; gives the node as it was if nothing better is known.
+Resolve = Callable[[Node], Deferred[Node]]
 #: Takes a connection that was dialled through both handshakes; fires when it is a peer, fails when it will not be.
 SetUp = Callable[[RLPxProtocol, ConnectionFlags, Node], Deferred[Any]]
+
+
+class DialMemory(Protocol):
+    """Remembers which candidates were good peers."""
+
+    def succeeded(self, node: Node) -> None:
+        """It is, or was until now, a useful peer."""
+
+    def failed(self, node: Node) -> None:
+        """It did not become a peer."""
 
 
 class Dialer:
@@ -43,22 +61,36 @@ class Dialer:
         setUp: SetUp,
         metrics: Metrics,
         netrestrict: Netlist | None,
+        memory: DialMemory,
     ) -> None:
         """
         @param build: makes the protocol for a dialled node.
         @param setUp: see L{SetUp}.
+        @param memory: is told how dials ended, for the next start.
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
         self._build, self._setUp = build, setUp
         self._metrics = metrics
         self._netrestrict = netrestrict
+        self._memory = memory
+        self._candidates: Candidates | None = None
+        self._resolve: Resolve | None = None
+        self._reading: Deferred[Any] | None = None
+        self._waiting: Candidate | None = None
         self._dials: set[Deferred[Any]] = set()
         self._alarm: IDelayedCall | None = None
         self._running = False
+        self._isEvaluating = self._isChanged = False
 
-    def start(self) -> None:
-        """Begin to dial."""
+    def start(self, candidates: Candidates | None = None, resolve: Resolve | None = None) -> None:
+        """
+        Begin to dial.
+
+        @param candidates: whom to dial when no static node wants to be.
+        @param resolve: see L{Resolve}.
+        """
+        self._candidates, self._resolve = candidates, resolve
         self._running = True
         self.evaluate()
 
@@ -68,6 +100,10 @@ class Dialer:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._candidates is not None:
+            self._candidates.stop()
         dials = list(self._dials)
         for dial in dials:
             dial.cancel()
@@ -75,12 +111,74 @@ class Dialer:
 
     def evaluate(self) -> None:
         """Something changed: dial whoever can be dialled now."""
-        if not self._running:
+        self._isChanged = True
+        if self._isEvaluating:  # what is done below can end at once, and brings us here again
             return
+        self._isEvaluating = True
+        try:
+            while self._isChanged and self._running:
+                self._isChanged = False
+                self._evaluate()
+        finally:
+            self._isEvaluating = False
+
+    def _evaluate(self) -> None:
         now = self._seconds()
         for node in self.plan.next_dials(now):
-            self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED), lambda result: None)
+            self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED), _nobody)
+        if (bootnode := self.plan.next_fallback(now)) is not None:
+            self._hold(self._dial(bootnode, ConnectionFlags.DYNAMIC_DIALED), _nobody)
+        self._dialCandidates()
         self._rearm(now)
+
+    def _dialCandidates(self) -> None:
+        """Ask for a candidate whenever there is a slot for one, and only then: sources look no further than asked."""
+        if self._waiting is not None and self.plan.free_slots:
+            candidate, self._waiting = self._waiting, None
+            self._consider(candidate)
+        if self._candidates is not None and self._reading is None and self._waiting is None and self.plan.free_slots:
+            self._reading = self._candidates.next()
+            self._reading.addCallbacks(self._arrived, _quietly)
+
+    def _arrived(self, candidate: Candidate) -> None:
+        self._reading = None
+        self._waiting = candidate
+        self.evaluate()
+
+    def _consider(self, candidate: Candidate) -> None:
+        assert self._candidates is not None
+        refusal = self.plan.check(candidate.node)
+        if refusal is not None or self._candidates.crowds(candidate):
+            reason = "crowded" if refusal is None else refusal.name.lower()
+            self._metrics.count("candidates_refused", source=candidate.source, reason=reason)
+            return
+        self.plan.dial_started(candidate.node.node_id, self._seconds())
+        self._candidates.dialed(candidate)
+        self._hold(self._dialCandidate(candidate, self._candidates), _nobody)
+
+    async def _dialCandidate(self, candidate: Candidate, candidates: Candidates) -> None:
+        try:
+            peer = await self._dial(candidate.node, ConnectionFlags.DYNAMIC_DIALED)
+        except Exception:
+            candidates.dropped(candidate)
+            if self._running:  # a dial that we gave up says nothing of the node
+                self._memory.failed(candidate.node)
+            raise
+        candidates.connected(candidate)
+
+        def useful() -> None:
+            candidates.useful(candidate)
+            self._memory.succeeded(candidate.node)
+
+        def ended(_: object) -> None:
+            candidates.dropped(candidate)
+            if alarm.active():
+                alarm.cancel()
+            else:
+                self._memory.succeeded(candidate.node)
+
+        alarm = self._reactor.callLater(USEFUL_AFTER, useful)
+        peer.whenEnded().addCallback(ended)
 
     def _rearm(self, now: float) -> None:
         if self._alarm is not None:
@@ -120,27 +218,70 @@ class Dialer:
     async def _dial(self, node: Node, flags: ConnectionFlags) -> Any:
         self._metrics.count("dials")
         try:
-            try:
-                transport = await connect(self._reactor, node, lambda address: self._reached(node, address))
-            except Exception as error:
-                self._metrics.count("dial_errors", kind=_kind(error))
-                _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
-                raise
-            peer = await self._setUp(transport, flags, node)
+            transport, reached = await self._connect(node, flags)
+            peer = await self._setUp(transport, flags, reached)
             self._metrics.count("dials_succeeded")
             return peer
         finally:
             self.plan.dial_done(node.node_id)
 
+    async def _connect(self, node: Node, flags: ConnectionFlags) -> tuple[RLPxProtocol, Node]:
+        """Reach a node; a static one that is not where we thought is searched for, and dialled once more."""
+        try:
+            there = node if node.host is not None else await self._search(node)
+            if there is None:
+                raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
+            try:
+                return await self._connectTo(there), there
+            except ConnectError:
+                if ConnectionFlags.STATIC_DIALED not in flags or there.hostname is not None:
+                    raise
+                elsewhere = await self._search(there)
+                if elsewhere is None:
+                    raise
+                return await self._connectTo(elsewhere), elsewhere
+        except Exception as error:
+            self._metrics.count("dial_errors", kind=_kind(error))
+            _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
+            raise
+
+    def _connectTo(self, node: Node) -> Deferred[Any]:
+        return connect(self._reactor, node, lambda address: self._reached(node, address))
+
+    async def _search(self, node: Node) -> Node | None:
+        """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""
+        if self._resolve is None or not self.plan.should_resolve(node.node_id, self._seconds()):
+            return None
+        try:
+            found = await self._resolve(node)
+        except CancelledError:
+            raise
+        except Exception:
+            found = node
+        isBetter = found != node and found.ip is not None and bool(found.tcp) and self._admits(found.ip)
+        better = found if isBetter else None
+        self.plan.resolved(node.node_id, better, self._seconds())
+        return better
+
     def _reached(self, node: Node, address: IAddress) -> RLPxProtocol | None:
         """A host name may lead anywhere, so the address is compared once more."""
         ip = addressIP(address)
-        if self._netrestrict is not None and ip is not None and ip not in self._netrestrict:
-            return None
-        return self._build(node)
+        return self._build(node) if ip is None or self._admits(ip) else None
+
+    def _admits(self, ip: IPAddress) -> bool:
+        return self._netrestrict is None or ip in self._netrestrict
+
+
+def _nobody(result: object) -> None:
+    """Whom the end of a dial is told to when nobody asked for it."""
+
+
+def _quietly(failure: Failure) -> None:
+    """The line of candidates ends when the server does."""
+    failure.trap(CancelledError, ServerStopped)
 
 
 def _kind(error: Exception) -> str:
     if isinstance(error, ConnectingCancelledError):
         return "cancelled"
-    return type(error).__name__ if isinstance(error, ConnectError) else "other"
+    return type(error).__name__ if isinstance(error, (ConnectError, DNSLookupError)) else "other"

@@ -29,7 +29,7 @@ from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.enr.url import format_node, node_text
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
@@ -42,15 +42,21 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.dns import TextResolver, systemResolver
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import Dialer
+from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
+
+#: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
+LONELY_AFTER, LONELY_INTERVAL = 30.0, 300.0
 
 _log = Logger()
 
@@ -86,6 +92,8 @@ class Server(service.Service):
         seconds: Callable[[], float] | None = None,
         randomBytes: RandomBytes = urandom,
         random: Random | None = None,
+        unixTime: Callable[[], float] = time.time,
+        resolver: Callable[[], TextResolver] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -94,6 +102,8 @@ class Server(service.Service):
             another, that reactor's own.
         @param randomBytes: randomness for keys.
         @param random: randomness for choices.
+        @param unixTime: the time of day, for what packets and records say.
+        @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -107,6 +117,7 @@ class Server(service.Service):
         self._phase = _Phase.NEW
         self._inbox: deque[Callable[[], None]] = deque()
         self._turn: IDelayedCall | None = None
+        self._lonely: IDelayedCall | None = None
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._inbound = 0
@@ -118,11 +129,18 @@ class Server(service.Service):
         self._stopped: OneShot[None] = OneShot()
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
+        random = random or SystemRandom()
+        self._records: Feed[Node] = Feed()
+        self._discovery = Discovery(
+            config, reactor, self._seconds, unixTime, random, self.metrics,
+            resolver or systemResolver, self._recordChanged,
+        )
         plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random or SystemRandom()
+            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
         )
         self._dialer = Dialer(
-            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict
+            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict,
+            self._discovery,
         )
         self._accepting = InboundFactory(
             self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
@@ -152,17 +170,45 @@ class Server(service.Service):
         try:
             if self.config.listen is not None:
                 await self._listen(self.config.listen)
+            self._startDiscovery()
         except Exception:
             await self.stopService()
             raise
         for node in self.config.staticNodes:
             self._dialer.plan.add_static(node)
-        self._dialer.start()
+        self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
+        self._awaitPeer()
+
+    def _startDiscovery(self) -> None:
+        interface, port = "", 0
+        for listening in self._ports:
+            host: Any = listening.getHost()
+            if (ip := addressIP(host)) is not None:
+                self._discovery.listensAt(ip, host.port)
+                interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
+        self._discovery.start(interface, port)
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
         _log.info("node {enode}", enode=format_node(self.self()))
+
+    def _awaitPeer(self) -> None:
+        """There is no peer: if none comes, say so."""
+        if self.isRunning and self.config.maxDialed:
+            self._lonely = self._reactor.callLater(LONELY_AFTER, self._sayLonely, self._seconds())
+
+    def _sayLonely(self, since: float) -> None:
+        """Say what was tried, unless that is nothing, as the user wanted it."""
+        self._lonely = self._reactor.callLater(LONELY_INTERVAL, self._sayLonely, since)
+        if self.config.discovery or self.metrics.value("dials"):
+            duration, tried = self._seconds() - since, self._discovery.tried()
+            _log.warn("no peer for {duration:.0f} s; tried so far: {tried}", duration=duration, tried=tried)
+
+    def _stopAwaitingPeer(self) -> None:
+        if self._lonely is not None:
+            self._lonely.cancel()
+            self._lonely = None
 
     async def _listen(self, listen: int | str) -> None:
         port = await serverEndpoint(self._reactor, listen).listen(self._accepting)
@@ -188,6 +234,7 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
+        self._stopAwaitingPeer()
         self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
@@ -196,6 +243,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        await self._discovery.stop()
         self._post(self._afterLast)
 
     def _afterLast(self) -> None:
@@ -267,6 +315,7 @@ class Server(service.Service):
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
         self._inbound += peer.inbound
+        self._stopAwaitingPeer()
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
             "peer {peer} {name} ({flags}): now {count}",
@@ -288,6 +337,8 @@ class Server(service.Service):
         self.metrics.count("drops", reason=_reasonLabel(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
+        if not self._peers:
+            self._awaitPeer()
         self._dialer.evaluate()
 
     # Connections.
@@ -435,6 +486,8 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
+        if self._discovery.discv4 is not None:
+            return self._discovery.self()
         ip, port = self._listensAt()
         return Node(self.config.key.public_key, ip, port, port)
 
@@ -453,8 +506,9 @@ class Server(service.Service):
             "id": node.node_id.hex(),
             "name": self.config.name,
             "enode": format_node(node),
+            "enr": node_text(self._discovery.self()),
             "ip": str(node.ip),
-            "ports": {"discovery": 0, "listener": node.tcp},
+            "ports": {"discovery": node.udp if self.discv4 else 0, "listener": node.tcp},
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
@@ -462,6 +516,19 @@ class Server(service.Service):
     def peersInfo(self) -> list[dict[str, Any]]:
         """As go-ethereum's C{admin_peers} shows them, in the order of their node ids."""
         return [peer.info() for peer in self.peers()]
+
+    @property
+    def discv4(self) -> DiscoveryV4 | None:
+        """Discovery v4, while it runs."""
+        return self._discovery.discv4
+
+    def subscribeRecords(self, subscriber: Callable[[Node], object]) -> Subscription:
+        """Call C{subscriber} with ourselves whenever our record was signed anew, since what it says has changed."""
+        return self._records.subscribe(subscriber)
+
+    def _recordChanged(self) -> None:
+        if self._records:
+            self._post(lambda: self._records.send(self._discovery.self()))
 
     # Events.
 

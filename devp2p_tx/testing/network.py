@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from itertools import count
 from os import strerror
@@ -48,6 +49,8 @@ from devp2p_tx.testing._udp import DatagramPort
 #: The first port that is given to those who ask for none (RFC 6335).
 _EPHEMERAL = 49152
 _LAST = (1 << 16) - 1
+#: Of so many texts it is remembered whether they are addresses: each datagram asks.
+_REMEMBERED = 10_000
 
 _Port = ListeningPort | DatagramPort
 
@@ -180,6 +183,7 @@ class MemoryNetwork:
         return plain
 
     @staticmethod
+    @lru_cache(maxsize=_REMEMBERED)
     def version(address: str) -> int:
         """4 or 6; 0 for what is no address."""
         try:

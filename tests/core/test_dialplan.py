@@ -369,9 +369,8 @@ class RefusalTests(LedgerTestCase):
         self.assertIs(plan.check(node(SELF)), Refusal.SELF)
 
     def test_nowhere(self) -> None:
-        """Nobody without an address, or without a port."""
+        """Nobody without an address, unless it is static and can be searched for, or without a port."""
         plan = make_plan()
-        plan.add_static(node(1, ip=None))
         plan.add_static(node(2, tcp=0))
         self.play(plan, Round(0))
         self.assertIs(plan.check(node(1, ip=None)), Refusal.NO_ADDRESS)

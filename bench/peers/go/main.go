@@ -16,7 +16,7 @@ import (
 
 func main() {
 	commands := map[string]func([]string) error{
-		"serve": serve, "idle-serve": idleServe, "client": client,
+		"serve": serve, "idle-serve": idleServe, "client": client, "discv4-serve": discv4Serve,
 	}
 	var name string
 	if len(os.Args) > 1 {
@@ -24,7 +24,7 @@ func main() {
 	}
 	run := commands[name]
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench serve | idle-serve | client [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench serve | idle-serve | client | discv4-serve [flags]")
 		os.Exit(2)
 	}
 	if err := run(os.Args[2:]); err != nil {

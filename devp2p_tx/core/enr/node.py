@@ -1,5 +1,5 @@
 """
-What a node is to everyone else: a key, and where it can be reached.
+What a node is to everyone else: a key, where it can be reached, and the record that says so, if it has one.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Node:
     @ivar tcp: its RLPx port, 0 where it has none.
     @ivar udp: its discovery port, 0 where it has none.
     @ivar hostname: a DNS name in place of an address, kept as written and looked up at each dial.
+    @ivar record: its signed record, of the same key; C{None} where only the rest is known.
     @ivar node_id: Keccak-256 of the key, 32 bytes.
     """
 
@@ -26,10 +29,22 @@ class Node:
     tcp: int = 0
     udp: int = 0
     hostname: str | None = None
+    record: Record | None = None
     node_id: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "node_id", self.public_key.node_id)
+
+    @classmethod
+    def from_record(cls, record: Record) -> Node:
+        """The node of a record, at the more global of the endpoints that it announces, if at any."""
+        endpoint = preferred_endpoint(record)
+        return cls(record.public_key, endpoint.ip, endpoint.tcp, endpoint.udp, record=record)
+
+    @property
+    def seq(self) -> int:
+        """The number of its record; 0 without one, which is older than any."""
+        return 0 if self.record is None else self.record.seq
 
     @property
     def host(self) -> str | None:

@@ -1,8 +1,9 @@
 """
-Node URLs: C{enode://<128 hex digits>@<host>:<tcp>[?discport=<udp>]} (go-ethereum's "enode URL format").
+Nodes as text. URLs: C{enode://<128 hex digits>@<host>:<tcp>[?discport=<udp>]} (go-ethereum's "enode URL format").
 
 The host is an IPv4 address, an IPv6 address in brackets, or a DNS name, which is kept. Without C{discport} the UDP port
-is the TCP port. The key alone is an incomplete node, known but nowhere to be reached.
+is the TCP port. The key alone is an incomplete node, known but nowhere to be reached. A node that has a record
+is written as that (devp2p C{enr.md}, "Text Encoding").
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.record import TEXT_PREFIX, Record
 from devp2p_tx.errors import InvalidAddress, InvalidNode, InvalidPublicKey
 
 _KEY_ALONE = re.compile(r"(?:enode://)?([0-9a-fA-F]+)")
@@ -22,11 +24,13 @@ _HOSTNAME = re.compile(rf"(?=.{{1,253}}\.?$){_LABEL}(?:\.{_LABEL})*\.?")
 
 def parse_node(text: str) -> Node:
     """
-    Read an enode URL.
+    Read an enode URL, or the text of a record.
 
-    @raise InvalidNode: it is none; the sentence says what is wrong with it.
+    @raise InvalidNode: it is neither; the sentence says what is wrong with it.
     """
     text = text.strip()
+    if text.startswith(TEXT_PREFIX):
+        return Node.from_record(Record.from_text(text))
     if alone := _KEY_ALONE.fullmatch(text):
         return Node(_key(alone[1]))
     try:
@@ -77,6 +81,11 @@ def _address(host: str, bracketed: bool, text: str) -> IPAddress | None:
         if bracketed or looks_numeric or not _HOSTNAME.fullmatch(host):
             raise InvalidNode(f"{text}: {host!r} is neither an address nor a host name") from None
         return None
+
+
+def node_text(node: Node) -> str:
+    """The shortest text that says all we know of a node: its record, or else its URL; L{parse_node} reads both."""
+    return format_node(node) if node.record is None else node.record.to_text()
 
 
 def format_node(node: Node) -> str:

@@ -1,0 +1,199 @@
+"""
+Discovery v4, side by side: how many PINGs and FINDNODEs this project and go-ethereum answer, in one run.
+
+The server has a core of its own, and so has the client, which keeps 64 requests in flight over loopback. Its requests
+are signed beforehand, and of the answers it looks at nothing but their type, so that the server is what is measured.
+Each implementation does its share in turn, several times, and the median counts: machines drift, ratios drift less.
+Prints a JSON line a measurement, and the medians and ratios of each row. Where others use the machine too, what is
+answered in a second of the server's processor time tells more than what is answered in a second::
+
+    python bench/discv4/run.py [--repeat 5] [--seconds 3] [--only python,go]
+
+Wants Go; builds its side under build/bench.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey  # noqa: E402
+from devp2p_tx.core.discv4 import packets  # noqa: E402
+from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint  # noqa: E402
+
+BUILD = ROOT / "build" / "bench"
+NAMES = {"python": "devp2p-tx", "go": "go-ethereum"}
+IN_FLIGHT = 64
+#: Requests that are signed beforehand, and sent time and again.
+DISTINCT = 1000
+#: What is not answered for so long is lost (seconds).
+LOST_AFTER = 0.3
+#: Measurements: name, neighbours of the server (without any it tells of the client), request, datagrams of an answer.
+ROWS = [
+    ("pings", 0, PacketType.PING, 1),
+    ("findnode, 1 node", 0, PacketType.FINDNODE, 1),
+    ("findnode, 16 nodes", 16, PacketType.FINDNODE, 2),
+]
+_TYPE = 97
+_ANSWERS = {PacketType.PING: PacketType.PONG, PacketType.FINDNODE: PacketType.NEIGHBORS}
+
+
+@contextmanager
+def serving(name: str, nodes: int) -> Iterator[tuple[int, int]]:
+    """Run a server on the first core; its port and process id."""
+    arguments = ["--nodes", str(nodes)]
+    if name == "go":
+        command = [str(BUILD / "go"), "discv4-serve", *arguments]
+    else:
+        command = [sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), *arguments]
+    environment = {**os.environ, "GOMAXPROCS": "1", "DEVP2P_NETWORK": "none", "PYTHONPATH": str(ROOT)}
+    server = subprocess.Popen(
+        ["taskset", "-c", "0", *command], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin is not None and server.stdout is not None
+    try:
+        yield json.loads(server.stdout.readline())["port"], server.pid
+    finally:
+        server.stdin.close()
+        server.wait(timeout=30)
+        server.stdout.close()
+
+
+def cpuSeconds(pid: int) -> float:
+    """The processor time that a process has used, by itself and by the system for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Client:
+    """One who asks as fast as it is answered."""
+
+    def __init__(self, port: int) -> None:
+        self.key = PrivateKey.generate(os.urandom)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.settimeout(LOST_AFTER)
+        self.here = WireEndpoint(bytes((127, 0, 0, 1)), self.socket.getsockname()[1], 0)
+        self.there = WireEndpoint(bytes((127, 0, 0, 1)), port, 0)
+
+    def ping(self, number: int = 0) -> bytes:
+        """A PING, another one for each number."""
+        return packets.encode_ping(self.key, packets.Ping(self.here, self.there, int(time()) + 3600 + number))
+
+    def request(self, kind: PacketType, number: int) -> bytes:
+        """A request that can be sent for an hour."""
+        if kind == PacketType.PING:
+            return self.ping(number)
+        findnode = packets.FindNode(os.urandom(64), int(time()) + 3600)
+        return packets.encode_findnode(self.key, findnode)
+
+    def answer(self, datagram: bytes) -> None:
+        """Prove our endpoint, when the server asks for it."""
+        if datagram[_TYPE] == PacketType.PING:
+            pong = packets.Pong(self.there, packets.datagram_hash(datagram), int(time()) + 20)
+            self.socket.send(packets.encode_pong(self.key, pong))
+
+    def bond(self) -> None:
+        """Exchange proofs, and answer until the server has had the time to believe them."""
+        self.socket.send(self.ping())
+        begun = monotonic()
+        while monotonic() - begun < 2:
+            try:
+                self.answer(self.socket.recv(1500))
+            except TimeoutError:
+                continue
+
+    def measure(self, kind: PacketType, datagrams: int, seconds: float) -> tuple[float, float]:
+        """
+        Keep L{IN_FLIGHT} requests under way.
+
+        @return: answers a second, each of so many C{datagrams}, and the share of requests that were not answered.
+        """
+        requests = cycle([self.request(kind, number) for number in range(DISTINCT)])
+        wanted, received, lost, sent = _ANSWERS[kind], 0, 0, 0
+        begun = now = monotonic()
+        while now - begun < seconds:
+            while sent - lost - received // datagrams < IN_FLIGHT:
+                self.socket.send(next(requests))
+                sent += 1
+            try:
+                datagram = self.socket.recv(1500)
+            except TimeoutError:
+                lost = sent - received // datagrams
+            else:
+                if datagram[_TYPE] == wanted:
+                    received += 1
+                else:
+                    self.answer(datagram)
+            now = monotonic()
+        return received / datagrams / (now - begun), lost / sent
+
+    def close(self) -> None:
+        """No more."""
+        self.socket.close()
+
+
+def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) -> tuple[float, float]:
+    """One measurement: answers a second, and answers for each second of the server's processor time."""
+    label, nodes, kind, datagrams = row
+    with serving(name, nodes) as (port, pid):
+        client = Client(port)
+        client.bond()
+        client.measure(kind, datagrams, seconds / 4)  # warms up
+        before = cpuSeconds(pid)
+        rate, lost = client.measure(kind, datagrams, seconds)
+        busy = (cpuSeconds(pid) - before) / seconds
+        client.close()
+    figures = {"per_second": round(rate), "per_cpu_second": round(rate / busy), "busy": round(busy, 2)}
+    print(json.dumps({"name": NAMES[name], "row": label, **figures, "lost": round(lost, 4)}), flush=True)
+    return rate, rate / busy
+
+
+def compare(label: str, rates: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    """The medians of both figures, and the ratios of ours to the other's."""
+    result: dict[str, Any] = {"row": label}
+    for place, figure in enumerate(("per_second", "per_cpu_second")):
+        medians = {name: statistics.median(each[place] for each in rates[name]) for name in rates}
+        result |= {f"{NAMES[name]} {figure}": round(medians[name]) for name in medians}
+        if len(medians) == 2:
+            result[f"ratio {figure}"] = round(medians["python"] / medians["go"], 2)
+    return result
+
+
+def main() -> None:
+    """Measure, and compare."""
+    parser = argparse.ArgumentParser(description="discovery v4: answers a second, side by side")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--only", default="python,go")
+    options = parser.parse_args()
+    names = options.only.split(",")
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if "go" in names:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["go", "build", "-o", BUILD / "go", "."], cwd=ROOT / "bench" / "peers" / "go", check=True)
+    for row in ROWS:
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        for _ in range(options.repeat):
+            for name in names:
+                rates[name].append(measure(name, row, options.seconds))
+        print(json.dumps(compare(row[0], rates)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

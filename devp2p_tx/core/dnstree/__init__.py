@@ -1,0 +1,3 @@
+"""
+Signed lists of nodes in DNS (EIP-1459): their entries, making them, and walking them.
+"""

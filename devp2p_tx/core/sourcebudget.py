@@ -1,0 +1,63 @@
+"""
+How many packets a source may send us, asked before any work is done for it.
+
+Recovering the signer of one packet costs as much as everything else that is done with it, so that one host could
+otherwise keep a node busy with hardly any traffic. (GCRA: a source's whole state is the time at which its budget will
+be full again.)
+"""
+
+from __future__ import annotations
+
+from devp2p_tx.core.addresses import IPAddress, is_lan
+
+#: Packets a second that one source may send for ever, and how many it may send at once.
+RATE, BURST = 25.0, 200
+#: Sources remembered are between this many and twice as many.
+MAX_SOURCES = 8192
+
+
+class SourceBudget:
+    """
+    A budget of packets for each IPv4 address and each IPv6 /64; hosts of the LAN are not counted.
+
+    When too many sources have been seen those not seen for the longest time are forgotten, in one stroke and without a
+    search; they begin anew with a full budget.
+    """
+
+    __slots__ = ("_earlier", "_interval", "_recent", "_tolerance", "max_sources")
+
+    def __init__(self, rate: float = RATE, burst: int = BURST, max_sources: int = MAX_SOURCES) -> None:
+        """
+        @param rate: packets a second.
+        @param burst: packets at once, at least 1.
+        """
+        self.max_sources = max_sources
+        self._interval = 1 / rate
+        self._tolerance = (burst - 1) / rate
+        self._recent: dict[int, float] = {}
+        self._earlier: dict[int, float] = {}
+
+    def take(self, source: IPAddress, now: float) -> bool:
+        """
+        Count one packet; false, and it is not counted, if the budget is used up.
+
+        @param source: unwrapped.
+        @param now: seconds of any monotonic clock.
+        """
+        if is_lan(source):
+            return True
+        key = int(source) if source.version == 4 else ~(int(source) >> 64)
+        full_at = self._recent.get(key)
+        if full_at is None:
+            full_at = self._earlier.get(key, now)
+            if len(self._recent) >= self.max_sources:
+                self._earlier, self._recent = self._recent, {}
+        # A clock that went backwards must not lock a source out for longer than a full burst.
+        full_at = min(max(full_at, now), now + self._tolerance + self._interval)
+        allowed = full_at - now <= self._tolerance
+        self._recent[key] = full_at + self._interval if allowed else full_at
+        return allowed
+
+    def __len__(self) -> int:
+        """How many sources are remembered, some of them perhaps twice."""
+        return len(self._recent) + len(self._earlier)

@@ -1,0 +1,145 @@
+"""
+Node lists in DNS (EIP-1459): L{devp2p_tx.core.dnstree} walks, this resolves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.errors import ServerStopped
+from devp2p_tx.interfaces import INodeSource
+
+#: How long one name may take (seconds).
+LOOKUP_TIMEOUT = 5
+
+#: The type of the DNS records that hold lists; an answer may have others, too (RFC 1035, 3.2.2).
+_TXT = 16
+
+_log = Logger()
+
+
+class TextResolver(Protocol):
+    """What is asked of a resolver; C{twisted.names.client} gives one."""
+
+    def lookupText(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
+
+
+def systemResolver() -> TextResolver:
+    """A resolver for the name servers that this system is set up with."""
+    from twisted.names.client import createResolver  # a tenth of a second that only those with trees pay
+
+    resolver: TextResolver = createResolver()
+    return resolver
+
+
+@implementer(INodeSource)
+class DNSTrees:
+    """
+    An endless line of nodes from lists in DNS. Nothing is resolved unless somebody asks for the next one.
+    """
+
+    name = "dns"
+
+    def __init__(
+        self,
+        urls: Iterable[str],
+        clock: IReactorTime,
+        seconds: Callable[[], float],
+        random: Random,
+        resolver: Callable[[], TextResolver],
+    ) -> None:
+        """
+        @param urls: C{enrtree://} URLs.
+        @param resolver: makes the resolver when it is first needed.
+        @raise devp2p_tx.errors.InvalidNode: a URL cannot be read.
+        """
+        self._walker = TreeWalker(urls, random)
+        self._clock, self._seconds = clock, seconds
+        self._makeResolver = resolver
+        self._resolver: TextResolver | None = None
+        self._asked: Deferred[Node] | None = None
+        self._query: Deferred[Any] | None = None
+        self._alarm: IDelayedCall | None = None
+
+    def next(self) -> Deferred[Node]:
+        """
+        Fires with the next node that has a TCP port; they come in no order, and come again.
+
+        @raise RuntimeError: another call is still waiting.
+        """
+        if self._asked is not None:
+            raise RuntimeError("a node was asked for already")
+        asked = self._asked = Deferred(self._forget)
+        self._step()
+        return asked
+
+    def stop(self) -> None:
+        """Resolve no more; who waits fails with L{ServerStopped}."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        asked, self._asked = self._asked, None
+        if self._query is not None:
+            self._query.cancel()
+        if asked is not None:
+            asked.errback(ServerStopped("server stopped"))
+
+    def _forget(self, cancelled: Deferred[Node]) -> None:
+        self._asked = None
+
+    def _step(self) -> None:
+        while self._asked is not None and self._query is None:
+            step = self._walker.next(self._seconds())
+            if isinstance(step, Found):
+                self._found(Node.from_record(step.record))
+            elif isinstance(step, Failed):
+                _log.debug("{name}: {reason}", name=step.name, reason=step.reason)
+            elif isinstance(step, Query):
+                self._resolve(step.name)
+            else:
+                self._wait(step.time)
+                return
+
+    def _found(self, node: Node) -> None:
+        asked = self._asked
+        if asked is not None and node.ip is not None and node.tcp:
+            self._asked = None
+            asked.callback(node)
+
+    def _wait(self, until: float | None) -> None:
+        if self._alarm is None and until is not None:
+            self._alarm = self._clock.callLater(max(0.0, until - self._seconds()), self._wake)
+
+    def _wake(self) -> None:
+        self._alarm = None
+        self._step()
+
+    def _resolve(self, name: str) -> None:
+        query = self._query = maybeDeferred(self._lookup, name)  # a stranger's name may be none that can be asked for
+        query.addCallbacks(self._answered, self._failed, callbackArgs=(name,), errbackArgs=(name,))
+        query.addBoth(lambda _: self._step())
+
+    def _lookup(self, name: str) -> Deferred[Any]:
+        if self._resolver is None:
+            self._resolver = self._makeResolver()
+        return self._resolver.lookupText(name, timeout=[LOOKUP_TIMEOUT])
+
+    def _answered(self, answer: Any, name: str) -> None:
+        self._query = None
+        payloads = [record.payload for record in answer[0] if record.type == _TXT]
+        texts = [b"".join(payload.data).decode("utf-8", "replace") for payload in payloads]
+        self._walker.on_answer(name, texts, self._seconds())
+
+    def _failed(self, failure: Failure, name: str) -> None:
+        self._query = None
+        self._walker.on_failure(name, self._seconds(), f"{type(failure.value).__name__}: {failure.getErrorMessage()}")

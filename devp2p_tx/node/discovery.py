@@ -1,0 +1,278 @@
+"""
+All by which a node finds others, and is found: its database, its record, discovery v4, lists in DNS, and the line of
+candidates that comes of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from ipaddress import IPv4Address
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.enr.entries import TCP
+from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.url import node_text, parse_node
+from devp2p_tx.core.forkid import ForkFilter
+from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
+from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.errors import InvalidNode
+from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
+from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
+from devp2p_tx.storage.sqlite import open_node_store
+
+#: How often changes of the database are written, and how soon the rest of a long list of them (seconds).
+FLUSH_INTERVAL, FLUSH_REST_INTERVAL = 5.0, 0.1
+#: How many peers that were good before a restart are tried first.
+MAX_ANCHORS = 8
+
+_ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
+
+_log = Logger()
+
+
+@implementer(INodeSource)
+class _Walk:
+    """The random walk of discovery v4 as a source."""
+
+    name = "discv4"
+
+    def __init__(self, discovery: DiscoveryV4) -> None:
+        self._walk = discovery.randomNodes()
+
+    def next(self) -> Deferred[Node]:
+        return self._walk.next()
+
+    def stop(self) -> None:
+        """It ends when discovery does."""
+
+
+class Discovery:
+    """
+    From L{start} to L{stop}, once.
+
+    @ivar discv4: discovery v4, if it is on and started.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        reactor: Any,
+        seconds: Callable[[], float],
+        unixTime: Callable[[], float],
+        random: Random,
+        metrics: Metrics,
+        resolver: Callable[[], TextResolver],
+        recordChanged: Callable[[], object],
+    ) -> None:
+        """
+        @param resolver: makes what looks up lists in DNS.
+        @param recordChanged: is called when our record is signed anew.
+        """
+        self.discv4: DiscoveryV4 | None = None
+        self._config = config
+        self._reactor = reactor
+        self._seconds, self._unixTime = seconds, unixTime
+        self._random = random
+        self._metrics = metrics
+        self._resolver = resolver
+        self._recordChanged = recordChanged
+        self._alarms: list[IDelayedCall] = []
+
+    @cached_property
+    def _store(self) -> MemoryNodeStore:
+        """The database, opened when it is first needed: a lock that we had would not survive becoming a daemon."""
+        return open_node_store(self._config.database, lambda: int(self._unixTime()), self._warn)
+
+    @cached_property
+    def local(self) -> LocalRecord:
+        """Our record."""
+        key = self._config.key
+        local = LocalRecord(key, self._unixMs(), self._store.local_seq(key.public_key.node_id), self._signed)
+        local.set_fallback_ip(IPv4Address("127.0.0.1"))
+        for capability in self._config.capabilities:
+            for entry, value in capability.recordEntries():
+                local.set(entry, value)
+        return local
+
+    def _unixMs(self) -> int:
+        return int(self._unixTime() * 1000)
+
+    def _signed(self, seq: int) -> None:
+        self._store.set_local_seq(self.local.node_id, seq)
+        self._recordChanged()
+
+    def _warn(self, sentence: str) -> None:
+        _log.warn("{sentence}", sentence=sentence)
+
+    def self(self) -> Node:
+        """Ourselves, with our record."""
+        return Node.from_record(self.local.record(self._unixMs()))
+
+    # Start and stop.
+
+    def listensAt(self, ip: IPAddress, port: int) -> None:
+        """RLPx listens there."""
+        self.local.set(TCP, port)
+        if not ip.is_unspecified:
+            self.local.set_fallback_ip(ip)
+
+    def start(self, interface: str, port: int) -> None:
+        """
+        Open the UDP socket, if discovery is on, and begin.
+
+        @param interface: an address of ours; empty for all.
+        @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
+        @raise CannotListenError: it is taken.
+        """
+        self._later(FLUSH_INTERVAL, self._flush)
+        self._later(EXPIRATION_INTERVAL, self._expire)
+        if not self._config.discovery:
+            return
+        discv4 = DiscoveryV4(
+            self.local,
+            self._reactor,
+            self._store,
+            bootnodes=self._config.bootnodes,
+            netrestrict=self._config.netrestrict,
+            ntpServer=self._config.ntpServer,
+            seconds=self._seconds,
+            unixTime=self._unixTime,
+            random=self._random,
+            metrics=self._metrics,
+        )
+        discv4.start(edge=self._open(interface, port))
+        self.discv4 = discv4
+
+    def _open(self, interface: str, port: int) -> DatagramEdge:
+        edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
+        wanted = self._config.discoveryPort
+        try:
+            edge.listen(port if wanted is None else wanted, interface)
+        except CannotListenError as error:
+            if wanted is not None or not _ANY_PORT.match(str(self._config.listen)):
+                raise CannotListenError(f"UDP {interface or 'any'}", error.port, error.socketError) from None
+            edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
+        return edge
+
+    async def stop(self) -> None:
+        """Close the socket, and write the database."""
+        for alarm in self._alarms:
+            if alarm.active():
+                alarm.cancel()
+        if self.discv4 is not None:
+            await self.discv4.stop()
+            await self._edge.close()
+        self._store.close()
+
+    # The database.
+
+    def _later(self, delay: float, task: Callable[[], None]) -> None:
+        self._alarms = [alarm for alarm in self._alarms if alarm.active()]
+        self._alarms.append(self._reactor.callLater(delay, task))
+
+    def _flush(self) -> None:
+        left = self._store.flush()
+        self._later(FLUSH_REST_INTERVAL if left else FLUSH_INTERVAL, self._flush)
+
+    def _expire(self) -> None:
+        self._store.expire(int(self._unixTime()))
+        self._later(EXPIRATION_INTERVAL, self._expire)
+
+    def tried(self) -> str:
+        """What was done so far to find peers, for someone who wonders why there are none."""
+        count = self._metrics.value
+        parts = [f"bootnodes: {len(self._config.bootnodes)}", f"dials: {count('dials')}"]
+        if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
+            parts.append("errors: " + _listed(errors))
+        if self.discv4 is not None:
+            entries = (entry for bucket in self.discv4.table.view() for entry in bucket.entries)
+            parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
+        if unsent := count("udp_unsent"):
+            parts.append(f"UDP packets that could not be sent: {unsent}")
+        if self._config.discovery:
+            parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
+        return "; ".join(parts)
+
+    def _counts(self, name: str, label: str, direction: str | None = None) -> dict[str, int]:
+        """The counters of a name, by one of their labels."""
+        found = ((dict(labels), value) for each, labels, value in self._metrics if each == name)
+        return {labels[label]: value for labels, value in found if labels.get("direction") == direction}
+
+    # What the dialer wants.
+
+    def candidates(self, slots: int) -> Candidates | None:
+        """
+        The line of candidates; C{None} if there is no source of them.
+
+        @param slots: how many dialled peers there may be.
+        """
+        if not self._config.discovery:
+            return None
+        anchors = self._nodes(self._store.good_peers(min(MAX_ANCHORS, slots)))
+        return Candidates(anchors, self._sources(), self._reactor, self._seconds, self._metrics, slots)
+
+    def _sources(self) -> list[INodeSource]:
+        sources: list[INodeSource] = []
+        seeds = self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random)
+        if seeds:
+            sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
+        if self.discv4 is not None:
+            sources.append(self._filtered(_Walk(self.discv4)))
+        if self._config.dnsTrees:
+            trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, self._resolver)
+            sources.append(self._filtered(trees))
+        return sources
+
+    def _filtered(self, source: INodeSource) -> INodeSource:
+        """Only nodes of our chain, if there is one; to dial only: routing is everybody's."""
+        if self._config.chain is None:
+            return source
+        return FilteredSource(source, self._fetch, forkFilter(ForkFilter(self._config.chain)))
+
+    def _fetch(self, node: Node) -> Deferred[Node]:
+        if node.record is not None or self.discv4 is None:
+            return succeed(node)
+        return self.discv4.requestENR(node)
+
+    def _nodes(self, texts: Iterable[str]) -> list[Node]:
+        """Nodes as the database has them; what cannot be read any more is left out."""
+        nodes = []
+        for text in texts:
+            try:
+                nodes.append(parse_node(text))
+            except InvalidNode:
+                continue
+        return nodes
+
+    @property
+    def resolve(self) -> Callable[[Node], Deferred[Node]] | None:
+        """Searches for where a node is; C{None} if nobody can be asked."""
+        return None if self.discv4 is None else self.discv4.resolve
+
+    def succeeded(self, node: Node) -> None:
+        """See L{devp2p_tx.node.dialer.DialMemory}."""
+        self._store.dial_succeeded(node.node_id, node_text(node), int(self._unixTime()))
+
+    def failed(self, node: Node) -> None:
+        """See L{devp2p_tx.node.dialer.DialMemory}."""
+        self._store.dial_failed(node.node_id, int(self._unixTime()))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

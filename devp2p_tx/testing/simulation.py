@@ -1,0 +1,273 @@
+"""
+A whole discovery network in one process, on a virtual clock: how well do lookups work when datagrams get lost and nodes
+come and go?
+
+::
+
+    simulation = DiscoverySimulation(size=200, seed=7)
+    for sample in simulation.run(minutes=5):
+        print(sample.time, sample.share)
+
+Everything is L{devp2p_tx.net.discv4.DiscoveryV4} as it runs on a real network, but for the signatures of packets: since
+all nodes live in one process, the signer is simply looked up. The same seed makes the same things happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from random import Random
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.addresses import is_lan, is_special
+from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
+from devp2p_tx.core.discv4.cryptography import Cryptography
+from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.record import Record
+from devp2p_tx.core.kademlia.distance import as_number
+from devp2p_tx.errors import InvalidSignature, ServerStopped
+from devp2p_tx.net.discv4 import TARGET_SIZE, DiscoveryV4
+from devp2p_tx.storage.memory import MemoryNodeStore
+from devp2p_tx.testing.network import MemoryNetwork
+
+#: Where all nodes listen.
+PORT = 30303
+#: Nodes that a lookup should find, and how many of them are enough.
+WANTED, ENOUGH = 16, 12
+#: Lookups end within this time (seconds).
+LOOKUP_TIME = 30.0
+
+_START = 1_700_000_000.25
+_MINUTE = 60.0
+
+
+class SharedCryptography:
+    """The keys of all nodes. A signature names the signer and the digest, and is not for the outside world."""
+
+    def __init__(self) -> None:
+        self._keys: dict[bytes, PublicKey] = {}
+        self._signers: dict[bytes, PublicKey] = {}
+        self._records: dict[bytes, Record] = {}
+
+    def of(self, key: PublicKey) -> Cryptography:
+        """What the node with that key signs and verifies with."""
+        self._keys[key.to_bytes()] = self._signers[key.node_id] = key
+        return _Share(self, key.node_id)
+
+    def recover(self, signature: bytes, digest: bytes) -> PublicKey:
+        """The signer of a packet."""
+        signer = self._signers.get(signature[:32])
+        if signer is None or signature[32:64] != digest:
+            raise InvalidSignature("no key can be recovered")
+        return signer
+
+    def key(self, data: bytes) -> PublicKey:
+        """A key, read the first time that anybody sees it."""
+        return self._keys.get(data) or PublicKey.from_bytes(data)
+
+    def record(self, data: bytes) -> Record:
+        """A record, verified the first time that anybody sees it."""
+        record = self._records.get(data)
+        if record is None:
+            record = self._records[data] = Record.decode(data)
+        return record
+
+
+class _Share:
+    """One node's share of it."""
+
+    def __init__(self, shared: SharedCryptography, name: bytes) -> None:
+        self._name = name
+        self.recover, self.key, self.record = shared.recover, shared.key, shared.record
+
+    def sign(self, digest: bytes) -> bytes:
+        return self._name + digest + b"\0"
+
+
+class SimulatedNode:
+    """
+    A node of the simulation.
+
+    @ivar joined: when it came (seconds).
+    @ivar number: its node id as a number.
+    """
+
+    def __init__(
+        self, network: MemoryNetwork, cryptography: SharedCryptography, address: IPv4Address, bootnodes: list[Node]
+    ) -> None:
+        key = PrivateKey.generate(network.random.randbytes)
+        host = network.host(str(address))
+        self.joined = host.seconds()
+        self.number = as_number(key.public_key.node_id)
+        self.node = Node(key.public_key, address, PORT, PORT)
+        self.host = host
+        local = LocalRecord(key, int((_START + self.joined) * 1000))
+        local.set_static_ip(address)
+        self.discovery = DiscoveryV4(
+            local,
+            host,
+            MemoryNodeStore(),
+            bootnodes=bootnodes,
+            seconds=host.seconds,
+            unixTime=lambda: _START + network.clock.rightNow,
+            random=Random(network.random.getrandbits(64)),  # noqa: S311 - it should be predictable
+            cryptography=cryptography.of(key.public_key),
+        )
+        self.discovery.start(PORT)
+
+
+class Sample(NamedTuple):
+    """
+    One minute of the simulation.
+
+    @ivar time: its end (seconds).
+    @ivar nodes: how many there are by then.
+    @ivar lookups: how many lookups of random targets were begun in it.
+    @ivar share: how many of those found L{ENOUGH} of the L{WANTED} closest live nodes, from 0 to 1.
+    @ivar found: how many of those were found on average.
+    @ivar tableSize: the mean number of entries in the tables of nodes.
+    @ivar liveEntries: how many of all entries are nodes that are still there, from 0 to 1.
+    """
+
+    time: float
+    nodes: int
+    lookups: int
+    share: float
+    found: float
+    tableSize: float
+    liveEntries: float
+
+
+class DiscoverySimulation:
+    """
+    A network of nodes that run discovery v4.
+
+    @ivar network: what joins them.
+    @ivar nodes: those that are there; the first ones are the bootnodes, which stay.
+    """
+
+    def __init__(
+        self,
+        size: int = 1000,
+        seed: int = 0,
+        *,
+        loss: float = 0.2,
+        latency: float = 0.05,
+        churn: float = 0.1,
+        churnInterval: float = 600.0,
+        joinTime: float = 60.0,
+        bootnodes: int = 4,
+    ) -> None:
+        """
+        @param size: how many nodes there are.
+        @param seed: the same seed makes the same things happen.
+        @param loss: the share of datagrams that get lost.
+        @param latency: what a datagram takes, one way (seconds).
+        @param churn: the share of nodes that leave, and are followed by as many new ones, in each C{churnInterval}...
+        @param churnInterval: ...of so many seconds, evenly spread.
+        @param joinTime: at the beginning nodes come one after the other within this time (seconds).
+        @param bootnodes: how many nodes the others know at first.
+        """
+        self.network = MemoryNetwork(seed, latency, loss)
+        self.nodes: list[SimulatedNode] = []
+        self._random = self.network.random
+        self._cryptography = SharedCryptography()
+        self._addresses: set[int] = set()
+        self._size, self._bootnodeCount = size, bootnodes
+        self._bootnodes: list[Node] = []
+        for _ in range(bootnodes):
+            self._bootnodes.append(self._join().node)
+        coming = size - bootnodes
+        for number in range(coming):
+            self.network.clock.callLater(joinTime * (number + 1) / coming, self._join)
+        self._churnPause = churnInterval / (churn * size) if churn else 0.0
+        if self._churnPause:
+            self.network.clock.callLater(joinTime + self._churnPause, self._replace)
+        self._results: list[int] = []
+
+    def _join(self) -> SimulatedNode:
+        node = SimulatedNode(self.network, self._cryptography, self._newAddress(), self._bootnodes)
+        self.nodes.append(node)
+        return node
+
+    def _newAddress(self) -> IPv4Address:
+        """A public address, in a network that no other node is in."""
+        while True:
+            value = self._random.getrandbits(32)
+            address = IPv4Address(value)
+            if value >> 24 and value >> 8 not in self._addresses and not is_lan(address) and not is_special(address):
+                self._addresses.add(value >> 8)
+                return address
+
+    def _replace(self) -> None:
+        """One node goes without a word, and another one comes."""
+        leaving = self.nodes.pop(self._random.randrange(self._bootnodeCount, len(self.nodes)))
+        leaving.discovery.stop()
+        self._join()
+        self.network.clock.callLater(self._churnPause, self._replace)
+
+    def run(self, minutes: int, lookups: int = 60) -> Iterator[Sample]:
+        """
+        Let time go by.
+
+        @param minutes: for how long.
+        @param lookups: how many lookups of random targets are begun in each minute, by nodes chosen at random.
+        @return: a sample of each minute, each lookup counting in the minute in which it began.
+        """
+        for _ in range(minutes):
+            self._results = []
+            for number in range(lookups):
+                self.network.clock.callLater((_MINUTE - LOOKUP_TIME) * number / lookups, self._lookUp)
+            self.network.advance(_MINUTE)
+            yield self._sample()
+
+    def stop(self) -> None:
+        """Stop all nodes."""
+        for node in self.nodes:
+            node.discovery.stop()
+        self.network.settle()
+
+    def closest(self, target: bytes, count: int = WANTED, besides: SimulatedNode | None = None) -> list[SimulatedNode]:
+        """
+        The nodes that are truly closest to a target, closest first.
+
+        @param target: 64 bytes, as FINDNODE has it.
+        @param besides: one that is left out.
+        """
+        number = as_number(keccak256(target))
+        ranked = sorted(self.nodes, key=lambda node: node.number ^ number)
+        return [node for node in ranked[: count + 1] if node is not besides][:count]
+
+    def _lookUp(self) -> None:
+        searching, target = self._random.choice(self.nodes), self._random.randbytes(TARGET_SIZE)
+        looking: Deferred[list[Node]] = searching.discovery.lookup(target)
+        looking.addCallbacks(self._count, _trapStopped, callbackArgs=(searching, target))
+
+    def _count(self, found: list[Node], searching: SimulatedNode, target: bytes) -> None:
+        ids = {node.node_id for node in found}
+        closest = self.closest(target, besides=searching)
+        self._results.append(sum(node.node.node_id in ids for node in closest))
+
+    def _sample(self) -> Sample:
+        results = self._results or [0]
+        there = {node.node.node_id for node in self.nodes}
+        entries = [entry.node_id for node in self.nodes for entry in node.discovery.table]
+        return Sample(
+            time=self.network.clock.rightNow,
+            nodes=len(self.nodes),
+            lookups=len(self._results),
+            share=sum(found >= ENOUGH for found in results) / len(results),
+            found=sum(results) / len(results),
+            tableSize=len(entries) / len(self.nodes),
+            liveEntries=sum(entry in there for entry in entries) / max(len(entries), 1),
+        )
+
+
+def _trapStopped(failure: Failure) -> None:
+    """The node left before its lookup ended."""
+    failure.trap(ServerStopped)
