@@ -19,7 +19,7 @@ Item = bytes | list["Item"]
 Encodable = bytes | Sequence["Encodable"]
 
 EMPTY_LIST = b"\xc0"
-#: The most that is decoded (bytes): far more than a Hello or a record may have, and little enough that the library, whose
+#: The most that is decoded (bytes): more than a Hello or a record may have, and little enough that the library, whose
 #: time grows with the square of the length of a list, takes a few milliseconds at worst.
 MAX_SIZE = 4 * 1024
 

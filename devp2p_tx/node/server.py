@@ -132,14 +132,26 @@ class Server(service.Service):
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
         self._discovery = Discovery(
-            config, reactor, self._seconds, unixTime, random, self.metrics,
-            resolver or systemResolver, self._recordChanged,
+            config,
+            reactor,
+            self._seconds,
+            unixTime,
+            random,
+            self.metrics,
+            resolver or systemResolver,
+            self._recordChanged,
         )
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
         )
         self._dialer = Dialer(
-            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict,
+            reactor,
+            self._seconds,
+            plan,
+            self._buildDialed,
+            self.setupConn,
+            self.metrics,
+            config.netrestrict,
             self._discovery,
         )
         self._accepting = InboundFactory(
