@@ -135,9 +135,10 @@ class DiscoveryV4:
             refresh_interval=refreshInterval,
         )
         self._proofs = StoredProofs(store)
+        self._neighbours = Neighbours(self.table)
         self._core = Discv4(
             local,
-            Neighbours(self.table),
+            self._neighbours,
             netrestrict=netrestrict,
             proofs=self._proofs,
             budget=budget,
@@ -355,7 +356,7 @@ class DiscoveryV4:
             self._rearm()
 
     def _wakeSleepers(self, now: float) -> None:
-        isFed = self._isStarving and len(self.table) > 0
+        isFed = self._isStarving and len(self.table) > 0  # seen at the first check of the first node, within seconds
         self._isStarving = self._isStarving and not isFed
         for course, due in list(self._sleepers.items()):
             if due <= now or isFed:
@@ -453,7 +454,7 @@ class DiscoveryV4:
         if refusal is not None:
             self._metrics.count("discv4_refused", reason=refusal.value)
             return False
-        self._pump()
+        self._pump(answering=True)
         return True
 
     def _call(self, begin: Callable[..., Call]) -> Deferred[Any]:
@@ -473,18 +474,32 @@ class DiscoveryV4:
         self._core.cancel(call)
         self._outcomes.pop(call, None)
 
-    def _pump(self) -> None:
-        """Send what the core wants sent, act on what happened, and see to it that we wake up in time."""
+    def _pump(self, answering: bool = False) -> None:
+        """
+        Send what the core wants sent, act on what happened, and see to it that we wake up in time.
+
+        @param answering: nothing but a datagram has come, so that perhaps nothing is due earlier than it was.
+        """
         if self._pumping:  # whoever does it already goes on until there is nothing left
             return
         self._pumping = True
         try:
             while events := self._send():
+                answering = False
                 for event in events:
                     self._handle(event)
         finally:
             self._pumping = False
-        self._rearm()
+        if not (answering and self._isAwakeInTime()):
+            self._rearm()
+
+    def _isAwakeInTime(self) -> bool:
+        """Whether the alarm is early enough, provided that others did not touch the table."""
+        if self._neighbours.changed or self._alarm is None:
+            self._neighbours.changed = False
+            return False
+        due = self._core.get_timer()
+        return due is None or due >= self._alarmTime
 
     def _send(self) -> list[Event]:
         """Send what the core wants sent; what happened."""
@@ -529,8 +544,6 @@ class DiscoveryV4:
         self._alarmTime = due
 
     def _due(self) -> float | None:
-        if self._isStarving and len(self.table):
-            return self.seconds()
         due = self.table.get_timer()
         waiting = [self._core.get_timer(), *self._sleepers.values()]
         if not len(self.table):
