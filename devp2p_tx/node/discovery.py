@@ -56,10 +56,11 @@ class RandomWalkSource:
         self._walk = discovery.randomNodes()
 
     def next(self) -> Deferred[Node]:
+        """See L{INodeSource}."""
         return self._walk.next()
 
     def stop(self) -> None:
-        """It ends when discovery does."""
+        """See L{INodeSource}; it ends when discovery does."""
 
 
 class Discovery:
