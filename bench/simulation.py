@@ -4,7 +4,7 @@ A thousand nodes of discovery v4 on a virtual clock: how lookups fare from the f
 Every fifth datagram is lost, and every ten minutes a tenth of the nodes leave and others come. Prints a JSON line for
 each simulated minute, and one with the sum; draws docs/images/convergence.svg::
 
-    python bench/simulation.py [--nodes 1000] [--minutes 12] [--seed 1] [--picture PATH]
+    python bench/simulation.py [--nodes 1000] [--minutes 10] [--seed 1] [--picture PATH]
 
 Wants matplotlib for the picture (the "bench" extra).
 """
@@ -65,7 +65,7 @@ def main() -> None:
     """Simulate, print and draw."""
     parser = argparse.ArgumentParser(description="discovery v4 of many nodes on a virtual clock")
     parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--minutes", type=int, default=12)
+    parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lookups", type=int, default=100, help="in each simulated minute")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs" / "images" / "convergence.svg")

@@ -168,15 +168,19 @@ class Client:
         self.remote = PublicKey.from_bytes(bytes.fromhex(identity))
 
     def connect(self, protocol: Callable[[], CapabilityProtocol]) -> Deferred[Any]:
-        return TCP4ClientEndpoint(reactor, self.host, self.port).connect(factory(protocol, self.remote))
+        return self.connectBy(factory(protocol, self.remote))
+
+    def connectBy(self, connecting: RLPxFactory) -> Deferred[Any]:
+        return TCP4ClientEndpoint(reactor, self.host, self.port).connect(connecting)
 
     async def handshake(self) -> None:
+        # an identity for each connection, made before the clock starts, as those of the other implementations are
+        left = iter([factory(CapabilityProtocol, self.remote) for _ in range(self.options.count)])
         started = time.perf_counter()
-        left = iter(range(self.options.count))
 
         async def worker() -> None:
-            for _ in left:
-                connection = await self.connect(CapabilityProtocol)
+            for connecting in left:
+                connection = await self.connectBy(connecting)
                 await connection.whenHello()
                 connection.transport.loseConnection()
 
