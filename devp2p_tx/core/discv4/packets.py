@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from devp2p_tx.core.addresses import IPAddress, from_packed
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.discv4.fields import (
+from devp2p_tx.core.rlpfields import (
     Field,
     read_bytes,
     read_field,
@@ -194,9 +194,7 @@ def decode_payload(datagram: bytes) -> Payload:
     return _DECODERS[datagram[_SIGNATURE_END]](datagram)
 
 
-def recover_sender(
-    datagram: bytes, recover: Callable[[bytes, bytes], PublicKey] = PublicKey.recover
-) -> PublicKey:
+def recover_sender(datagram: bytes, recover: Callable[[bytes, bytes], PublicKey] = PublicKey.recover) -> PublicKey:
     """
     The key that signed a datagram of a valid size.
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.discv4.fields}.
+Tests for L{devp2p_tx.core.rlpfields}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp
-from devp2p_tx.core.discv4.fields import (
+from devp2p_tx.core.rlpfields import (
     Field,
     read_bytes,
     read_field,
