@@ -139,7 +139,9 @@ class InvalidTests(SynchronousTestCase):
 
     def test_whoareyou_with_message(self) -> None:
         """nim-eth's tests refuse that, too."""
-        self.assert_invalid(unhex("packets", "whoareyou")["datagram"] and masked(static(1, 24) + bytes(25)), "message")
+        datagram = unhex("packets", "whoareyou")["datagram"] + b"\0"
+        self.assertRaises(InvalidPacket, read, datagram, ID_B)
+        self.assert_invalid(masked(static(1, 24) + bytes(25)), "message")
 
     def test_handshake_sizes(self) -> None:
         """Signature and key are within the authdata."""
