@@ -76,10 +76,11 @@ class PacketFilter:
         @param per_host: the budget of each host for packets without a session.
         @param per_network: that of each network.
         """
-        self._per_host = per_host or SourceBudget()
-        self._per_network = per_network or SourceBudget(
-            NETWORK_RATE, NETWORK_BURST, bits_4=NETWORK_BITS_4, bits_6=NETWORK_BITS_6
-        )
+        if per_host is None:
+            per_host = SourceBudget()
+        if per_network is None:
+            per_network = SourceBudget(NETWORK_RATE, NETWORK_BURST, bits_4=NETWORK_BITS_4, bits_6=NETWORK_BITS_6)
+        self._per_host, self._per_network = per_host, per_network
         self.hosts: BanList[IPAddress] = BanList()
         self.nodes: BanList[bytes] = BanList()
 
