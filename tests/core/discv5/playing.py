@@ -197,9 +197,7 @@ class ProtocolTestCase(SynchronousTestCase):
     def connect(self) -> None:
         """Alice and Bob have a session."""
         self.ping(self.alice, self.bob)
-        self.assertEqual(
-            self.settle(), [packets.ORDINARY, packets.WHOAREYOU, packets.HANDSHAKE, packets.ORDINARY]
-        )
+        self.assertEqual(self.settle(), [packets.ORDINARY, packets.WHOAREYOU, packets.HANDSHAKE, packets.ORDINARY])
         self.event(self.alice)
 
     def ping(self, caller: Player, callee: Player) -> Call:

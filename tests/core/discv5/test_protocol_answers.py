@@ -263,7 +263,5 @@ class TalkTests(AnswerTestCase):
 
     def test_too_long_request(self) -> None:
         """Nothing is sent that does not fit."""
-        self.assertRaises(
-            LocalProtocolError, self.alice.node.talk, self.bob.contact, b"echo", bytes(1200), self.now
-        )
+        self.assertRaises(LocalProtocolError, self.alice.node.talk, self.bob.contact, b"echo", bytes(1200), self.now)
         self.assertIsNone(self.alice.node.get_timer())

@@ -180,9 +180,7 @@ class MemoryTests(AttackTestCase):
             messages.encode_talk_response(b"id", b"x"),
         ):
             datagram = session.write(message, self.alice.node._pool)
-            self.assertEqual(
-                self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED
-            )
+            self.assertEqual(self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED)
         self.assertEqual((self.bob.node.datagrams_to_send(), self.bob.node.next_events()), ([], []))
         self.assertEqual(self.bob.local._of4.votes._statements, {})
 

@@ -337,8 +337,6 @@ class ChallengedTests(ProtocolTestCase):
         impostor.node._challenge(self.alice.node_id, nonce, self.alice.ip, self.alice.port, self.now)
         self.carry(impostor)
         (handshake,) = self.alice.node.datagrams_to_send()
-        self.assertEqual(
-            self.receive(handshake.data, impostor, self.alice.ip, self.alice.port), Refusal.NOT_DISCV5
-        )
+        self.assertEqual(self.receive(handshake.data, impostor, self.alice.ip, self.alice.port), Refusal.NOT_DISCV5)
         self.advance(1)
         self.assert_failed(self.alice, call, Timeout)

@@ -134,9 +134,7 @@ class AcceptTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.data = bytes(range(63))
-        self.handshake: Handshake = initiate(
-            KEY_A, KEY_B.public_key, IP, PORT, self.data, WRITER, Random(1).randbytes
-        )
+        self.handshake: Handshake = initiate(KEY_A, KEY_B.public_key, IP, PORT, self.data, WRITER, Random(1).randbytes)
 
     def auth(self, record: bytes = b"", **changes: bytes) -> packets.HandshakeAuth:
         """The authdata of A."""
@@ -203,9 +201,7 @@ class SessionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.pool = RandomPool(Random(1).randbytes)
-        self.at_b = Session(
-            ID_A, IP, PORT, write_key=b"\2" * 16, read_key=b"\1" * 16, writer=PacketWriter(ID_B)
-        )
+        self.at_b = Session(ID_A, IP, PORT, write_key=b"\2" * 16, read_key=b"\1" * 16, writer=PacketWriter(ID_B))
 
     def read(self, datagram: bytes) -> bytes | None:
         """The message of a packet, at B."""
