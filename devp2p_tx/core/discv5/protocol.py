@@ -31,7 +31,7 @@ L{Discv5.next_events}, and wake up again at L{Discv5.get_timer}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
 from devp2p_tx.core.datagram import Datagram
@@ -56,6 +56,7 @@ from devp2p_tx.core.discv5.events import (
 from devp2p_tx.core.discv5.filter import PacketFilter
 from devp2p_tx.core.discv5.messages import FindNode, Nodes, Ping, Pong, TalkRequest
 from devp2p_tx.core.discv5.packets import InvalidPacket, NotDiscv5, Packet, PacketReader, PacketWriter, masked
+from devp2p_tx.core.discv5.relay import NodeTable, read_told, tellable_records
 from devp2p_tx.core.discv5.session import (
     CHALLENGE_LIFE,
     Challenge,
@@ -73,7 +74,7 @@ from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
-from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
+from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.errors import (
     DevP2PError,
     HandshakeError,
@@ -87,8 +88,6 @@ from devp2p_tx.errors import (
 MAX_RESULTS = 16
 #: How many NODES of an answer are heard.
 MAX_ANSWERS = 5
-#: Told nodes with this UDP port or a lower one are not believed.
-MAX_LOW_PORT = 1024
 #: Calls in flight or queued.
 MAX_CALLS = 1024
 #: Bytes of the ids of our requests.
@@ -97,29 +96,6 @@ REQUEST_ID_SIZE = 8
 C = TypeVar("C", bound=Call)
 #: Answers a request of another protocol; C{None} to do so later, with L{Discv5.answer_talk}. It must not raise.
 TalkHandler = Callable[[IncomingTalk], bytes | None]
-
-
-class KnownNode(Protocol):
-    """A node of the table, as told to others."""
-
-    @property
-    def ip(self) -> IPAddress | None: ...
-
-    @property
-    def record(self) -> Record | None: ...
-
-
-class NodeTable(Protocol):
-    """What the protocol wants of a Kademlia table, and of whatever else knows nodes."""
-
-    def record(self, node_id: bytes) -> Record | None:
-        """The newest record of a node (32 bytes) that is known, if any."""
-
-    def at_distance(self, distance: int) -> Iterable[KnownNode]:
-        """The nodes that may be told to others, at a logarithmic distance of 1..256 from us, in any order."""
-
-    def add_inbound(self, record: Record, ip: IPAddress, port: int, now: float) -> None:
-        """A node proved to have this record, and to be at C{ip} and C{port}, wherever the record says that it is."""
 
 
 class Discv5:
@@ -239,7 +215,9 @@ class Discv5:
 
     def cancel(self, call: Call, now: float) -> None:
         """Forget a call; no event tells its outcome. Nothing happens if it is over."""
-        self._end(call, now)
+        if call in self._known_calls:
+            self._calls.note_unanswered(call, now)
+            self._end(call, now)
 
     def close(self) -> None:
         """Fail every call. Nothing is answered or asked from now on."""
@@ -298,6 +276,7 @@ class Discv5:
         self._end(call, now)
 
     def _fail(self, call: Call, error: DevP2PError, now: float) -> None:
+        self._calls.note_unanswered(call, now)
         self._succeed(call, CallFailed(call, error), now)
 
     def handle_timer(self, now: float) -> None:
@@ -406,7 +385,7 @@ class Discv5:
         return self._receive_message(message, session, now, unix_time)
 
     def _receive_whoareyou(self, packet: Packet, now: float, unix_time: float) -> Refusal | None:
-        call = self._calls.of_nonce(packet.nonce)
+        call = self._calls.of_nonce(packet.nonce, now)
         if call is None:
             return Refusal.UNSOLICITED
         if call.was_challenged:
@@ -473,7 +452,7 @@ class Discv5:
             if distance == 0:
                 records += self._own_record(session.ip, unix_time)
             elif distance <= ID_BITS:
-                records += self._known_records(distance, session.ip)
+                records += tellable_records(self._table, distance, session.ip)
             if len(records) >= MAX_RESULTS:
                 break
         for message in messages.encode_nodes(findnode.request_id, records[:MAX_RESULTS]):
@@ -485,14 +464,6 @@ class Discv5:
         if self._own_ip[0] is not record:
             self._own_ip = (record, preferred_endpoint(record).ip)
         return [record.encoded] if relay_fault(asker, self._own_ip[1]) is None else []
-
-    def _known_records(self, distance: int, asker: IPAddress) -> list[bytes]:
-        """The records of nodes at that distance that may be told to the asker."""
-        return [
-            node.record.encoded
-            for node in self._table.at_distance(distance)
-            if node.record is not None and relay_fault(asker, node.ip) is None
-        ]
 
     def _receive_response(self, response: messages.Response, session: Session, now: float) -> Refusal | None:
         call = self._calls.active(session.node_id)
@@ -525,28 +496,16 @@ class Discv5:
         if call.total is None:
             call.total = min(nodes.total, MAX_ANSWERS)
         for encoded in nodes.records:
-            record = self._check_record(encoded, call)
-            if record is not None:
+            record = read_told(encoded, call.node_id, call.ip, call.distances)
+            if record is not None and self._is_wanted(record):
                 call.records.setdefault(record.node_id, record)
         if call.received >= call.total:
             self._finish_findnode(call, now)
         else:
             self._calls.wait(call, now)
 
-    def _check_record(self, encoded: bytes, call: FindNodeCall) -> Record | None:
-        """A record that was told, if its node was asked for, and may be contacted."""
-        try:
-            record = Record.decode(encoded)
-        except InvalidRecord:
-            return None
-        if log_distance(call.node_id, record.node_id) not in call.distances:
-            return None
-        endpoint = preferred_endpoint(record)
-        if endpoint.udp <= MAX_LOW_PORT or relay_fault(call.ip, endpoint.ip) is not None:
-            return None
-        if self._netrestrict is not None and endpoint.ip not in self._netrestrict:
-            return None
-        return record
+    def _is_wanted(self, record: Record) -> bool:
+        return self._netrestrict is None or preferred_endpoint(record).ip in self._netrestrict
 
     # -- other protocols ----------------------------------------------------------------------------------------------
 

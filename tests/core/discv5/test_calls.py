@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT, Calls, lookup_distances
+from devp2p_tx.core.discv5.calls import LATE_CHALLENGE, MAX_UNANSWERED, RESPONSE_TIMEOUT, Calls, lookup_distances
 from devp2p_tx.core.discv5.events import Contact, PingCall
 
 IP = ip_address("99.1.1.1")
@@ -54,10 +54,47 @@ class CallsTests(SynchronousTestCase):
         self.calls.add(call)
         self.calls.sent(call, b"first", 0.0)
         self.calls.sent(call, b"second", 0.0)
-        self.assertIsNone(self.calls.of_nonce(b"first"))
-        self.assertIs(self.calls.of_nonce(b"second"), call)
+        self.assertIsNone(self.calls.of_nonce(b"first", 0.0))
+        self.assertIs(self.calls.of_nonce(b"second", 0.0), call)
         self.calls.end(call)
-        self.assertIsNone(self.calls.of_nonce(b"second"))
+        self.assertIsNone(self.calls.of_nonce(b"second", 0.0))
+
+    def late(self, now: float, was_challenged: bool = False, port: int = 30303) -> PingCall | None:
+        """A call ends without an answer, and then another one is active: that which a late challenge is for."""
+        self.setUp()
+        first = make_call()
+        self.calls.add(first)
+        self.calls.sent(first, b"first", 0.0)
+        first.was_challenged = was_challenged
+        self.calls.note_unanswered(first, 0.7)
+        self.calls.end(first)
+        self.assertIsNone(self.calls.of_nonce(b"other", now))
+        following = make_call()
+        following.port = port
+        self.calls.add(following)
+        self.calls.sent(following, b"following", 0.7)
+        found = self.calls.of_nonce(b"first", now)
+        self.assertIn(found, (None, following))
+        self.assertIsNone(self.calls.of_nonce(b"first", now))
+        return following if found is following else None
+
+    def test_late_challenges(self) -> None:
+        """They are for the next call to the same node at the same endpoint; once, and not for ever."""
+        self.assertIsNotNone(self.late(0.8))
+        self.assertIsNotNone(self.late(0.6 + LATE_CHALLENGE))
+        self.assertIsNone(self.late(0.7 + LATE_CHALLENGE))
+        self.assertIsNone(self.late(0.8, was_challenged=True))
+        self.assertIsNone(self.late(0.8, port=1))
+
+    def test_bound_of_late_challenges(self) -> None:
+        """The oldest is forgotten first."""
+        for number in range(MAX_UNANSWERED + 1):
+            call = make_call()
+            call.nonce = number.to_bytes(12, "big")
+            self.calls.note_unanswered(call, 0.0)
+        self.calls.add(make_call())
+        self.assertIsNone(self.calls.of_nonce(bytes(12), 0.0))
+        self.assertIsNotNone(self.calls.of_nonce(bytes(11) + b"\1", 0.0))
 
     def test_deadlines(self) -> None:
         """Each wait begins anew; who waits no longer is not due."""

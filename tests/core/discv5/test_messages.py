@@ -201,7 +201,7 @@ class WritingTests(SynchronousTestCase):
         """No packet has more than 1000 bytes of records, all say how many there are, and nothing gets lost."""
         records = [rlp.encode([bytes((number,)) * (size - 4)]) for number, size in enumerate(sizes)]
         told = [messages.decode(each) for each in messages.encode_nodes(b"id", records)]
-        found = []
+        found: list[bytes] = []
         for nodes in told:
             assert isinstance(nodes, Nodes)
             self.assertEqual((nodes.request_id, nodes.total), (b"id", len(told)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from devp2p_tx.core.discv5 import messages, packets, session
+from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
 from devp2p_tx.core.discv5.events import Contact, NodesFound, PingAnswered, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.packets import HANDSHAKE, ORDINARY, WHOAREYOU
 from devp2p_tx.errors import LocalProtocolError, Timeout
@@ -316,7 +317,6 @@ class ChallengedTests(ProtocolTestCase):
         call = self.alice.node.ping(contact, self.now, self.unix_time)
         self.settle()
         self.assert_failed(self.alice, call, LocalProtocolError, "remote wants handshake")
-        self.advance(session.CHALLENGE_LIFE)  # else Bob repeats the challenge that nobody awaits any more
         self.connect()
         self.alice.node.ping(contact, self.now, self.unix_time)
         self.settle()
@@ -326,6 +326,18 @@ class ChallengedTests(ProtocolTestCase):
         """The key must be that of the node."""
         contact = self.bob.contact._replace(public_key=self.alice.key.public_key)
         self.assertRaises(LocalProtocolError, self.alice.node.ping, contact, self.now, self.unix_time)
+
+    def test_lost_challenge(self) -> None:
+        """The callee repeats it, which names a packet of the call before; it is good for the call that is active."""
+        first, second = self.ping(self.alice, self.bob), self.ping(self.alice, self.bob)
+        self.carry(self.alice)
+        self.bob.node.datagrams_to_send()
+        self.advance(RESPONSE_TIMEOUT)
+        self.assert_failed(self.alice, first, Timeout)
+        self.assertEqual(self.settle(), [ORDINARY, WHOAREYOU, HANDSHAKE, ORDINARY])
+        event = self.event(self.alice)
+        assert isinstance(event, PingAnswered)
+        self.assertIs(event.call, second)
 
     def test_impostor(self) -> None:
         """Who has another key than the called node cannot answer its calls, even from its address."""

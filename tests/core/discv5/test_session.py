@@ -20,6 +20,7 @@ from devp2p_tx.core.discv5.session import (
     Challenge,
     Challenges,
     Handshake,
+    RandomBytes,
     RandomPool,
     Session,
     Sessions,
@@ -48,6 +49,11 @@ def make_session(node_id: bytes = ID_B, port: int = PORT, keys: bytes = b"\1\2")
 def make_challenge(data: bytes, record: Record | None = None, deadline: float = 1.0) -> Challenge:
     """A challenge of A by B."""
     return Challenge(ID_A, data, b"", record, deadline)
+
+
+def always(value: bytes) -> RandomBytes:
+    """A source of randomness that has none."""
+    return lambda size: value
 
 
 class CryptographyVectorTests(SynchronousTestCase):
@@ -116,10 +122,8 @@ class PacketVectorTests(SynchronousTestCase):
         """Written with the published ephemeral key, nonce and IV, the packets are the same, byte for byte."""
         for name in ("handshake", "handshake_with_record"):
             vector = unhex("packets", name)
-            drawn = vector["ephemeral_key"]
-            handshake = initiate(
-                KEY_A, KEY_B.public_key, IP, PORT, vector["challenge_data"], WRITER, lambda size, drawn=drawn: drawn
-            )
+            drawn = always(vector["ephemeral_key"])
+            handshake = initiate(KEY_A, KEY_B.public_key, IP, PORT, vector["challenge_data"], WRITER, drawn)
             self.assertEqual(handshake.ephemeral_key, vector["ephemeral_pubkey"])
             handshake.session.messages = 2**32 - 2
             pool = RandomPool(lambda size: bytes(16) + b"\xff" * (size - 16))
