@@ -69,10 +69,18 @@ _FLAGS: list[list[Any]] = [
 ]
 
 _PARAMETERS: list[list[Any]] = [
-    ["listen", "l", "30303", "Where to listen: a port, a Twisted endpoint such as"
-     " tcp:30303:interface=127.0.0.1, or 'none'."],
-    ["network", "n", "mainnet", "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that"
-     " --bootnodes and --dns-tree say."],
+    [
+        "listen",
+        "l",
+        "30303",
+        "Where to listen: a port, a Twisted endpoint such as tcp:30303:interface=127.0.0.1, or 'none'.",
+    ],
+    [
+        "network",
+        "n",
+        "mainnet",
+        "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
+    ],
     ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],

@@ -1,7 +1,7 @@
 """
 The tests mirror the package; C{vectors} holds what others published.
 
-Whatever Hypothesis makes up is the same in every run, and leaves no files behind.
+Whatever Hypothesis makes up is the same in every run; it keeps no examples from one run to the next.
 """
 
 from hypothesis import settings

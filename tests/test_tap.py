@@ -165,7 +165,9 @@ class OptionTests(SynchronousTestCase):
 
     def test_the_database_is_in_the_data_directory(self) -> None:
         folder = self.mktemp()
-        self.assertEqual(parse("--data-dir", folder, "--network=none").serverConfig.database, f"{folder}/nodes-none.sqlite")
+        self.assertEqual(
+            parse("--data-dir", folder, "--network=none").serverConfig.database, f"{folder}/nodes-none.sqlite"
+        )
         self.assertEqual(parse().serverConfig.database, "")
 
     def test_a_wrong_key_is_not_repeated(self) -> None:

@@ -1,7 +1,8 @@
 """
 Our side of the benchmark: discovery v4 on loopback, with as many neighbours as C{--nodes} says, until stdin closes.
 
-The neighbours are nodes of this process, as with C{bench/peers/go discv4-serve}. Prints C{{"id", "port"}}.
+The neighbours are nodes of this process, as with C{bench/peers/go discv4-serve}. Prints C{{"id", "port"}} when all of
+them are known to be alive.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from os import urandom
-from time import time
+from time import monotonic, time
 
 from twisted.internet import reactor, stdio
 from twisted.internet.protocol import Protocol, connectionDone
@@ -31,10 +32,44 @@ def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
     key = PrivateKey.generate(urandom)
     local = LocalRecord(key, int(time() * 1000))
     local.set_fallback_ip(parse_address(LOOPBACK))
-    discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes)
+    discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, checkInterval=1.0)
     discovery.start(0, LOOPBACK)
     assert discovery.edge is not None
     return discovery, Node(key.public_key, parse_address(LOOPBACK), 0, discovery.edge.port)
+
+
+class Lag:
+    """How late calls come."""
+
+    interval = 0.005
+
+    def __init__(self) -> None:
+        self.lags: list[float] = []
+        self._due = 0.0
+
+    def start(self) -> None:
+        """Ask for the next call."""
+        self._due = monotonic() + self.interval
+        reactor.callLater(self.interval, self._called)  # type: ignore[attr-defined]
+
+    def _called(self) -> None:
+        self.lags.append(monotonic() - self._due)
+        self.start()
+
+    def percentile(self, share: float) -> float:
+        """In milliseconds."""
+        ranked = sorted(self.lags)
+        return round(1000 * ranked[int(share * (len(ranked) - 1))], 2)
+
+
+class Counting:
+    """A handler that counts what comes, and takes nothing."""
+
+    count = 0
+
+    def datagramReceived(self, *datagram: object) -> bool:
+        self.count += 1
+        return False
 
 
 class UntilClosed(Protocol):
@@ -48,19 +83,31 @@ def main() -> None:
     """Serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--nodes", type=int, default=0)
-    wanted = parser.parse_args().nodes
+    parser.add_argument("--lag", action="store_true", help="print how late calls came, at the end")
+    options = parser.parse_args()
+    wanted = options.nodes
     neighbours = [listen([])[1] for _ in range(wanted)]
     discovery, node = listen(neighbours)
 
     def announce() -> None:
-        if len(discovery.table) >= wanted:
+        if sum(entry.live for bucket in discovery.table.view() for entry in bucket.entries) >= wanted:
             waiting.stop()
             print(json.dumps({"id": node.public_key.to_bytes().hex(), "port": node.udp}), flush=True)
 
     waiting = LoopingCall(announce)
     waiting.start(0.05)
     stdio.StandardIO(UntilClosed())
+    lag, counting = Lag(), Counting()
+    if options.lag:
+        assert discovery.edge is not None
+        discovery.edge.handlers.insert(0, counting)
+        reactor.callLater(0, lag.start)  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
+    if options.lag:
+        figures = {f"lag_p{round(100 * share)}_ms": lag.percentile(share) for share in (0.5, 0.99, 1.0)}
+        print(
+            json.dumps({"received": counting.count, **figures, "calls": len(lag.lags), "table": len(discovery.table)})
+        )
 
 
 if __name__ == "__main__":

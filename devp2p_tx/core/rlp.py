@@ -19,6 +19,9 @@ Item = bytes | list["Item"]
 Encodable = bytes | Sequence["Encodable"]
 
 EMPTY_LIST = b"\xc0"
+#: The most that is decoded (bytes): more than a Hello or a record may have, and little enough that the library, whose
+#: time grows with the square of the length of a list, takes a few milliseconds at worst.
+MAX_SIZE = 4 * 1024
 
 
 def encode(item: Encodable) -> bytes:
@@ -44,8 +47,10 @@ def decode_prefix(data: bytes) -> tuple[Item, int]:
     Decode the item that C{data} begins with, whatever follows it (EIP-8).
 
     @return: the item, and the offset of the first byte after it.
-    @raise InvalidRLP: not canonical, truncated, or nested too deeply.
+    @raise InvalidRLP: not canonical, truncated, nested too deeply, or longer than L{MAX_SIZE} with what follows it.
     """
+    if len(data) > MAX_SIZE:
+        raise InvalidRLP(f"{len(data)} bytes, over the limit of {MAX_SIZE}")
     try:
         item, _, end = consume_item(data, 0)
     except (DecodingError, IndexError) as error:

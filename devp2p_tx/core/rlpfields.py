@@ -9,7 +9,6 @@ follows them is skipped unread. What is read must be canonical.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from devp2p_tx.errors import InvalidRLP
 
@@ -18,20 +17,9 @@ _LIST, _STRING = 0xC0, 0x80
 _SHORT = 55
 
 
-class Field(NamedTuple):
-    """
-    An item, as the place in a packet where it stands.
-
-    @ivar is_list: a list, else bytes.
-    @ivar begin: offset of its first byte, header included.
-    @ivar start: offset of the payload.
-    @ivar stop: offset after the payload.
-    """
-
-    is_list: bool
-    begin: int
-    start: int
-    stop: int
+#: An item, as the place in a packet where it stands: whether it is a list, else bytes; the offset of its first byte,
+#: header included; that of the payload; and that after the payload. (A plain tuple, since a packet has a dozen.)
+Field = tuple[bool, int, int, int]
 
 
 def read_field(data: bytes, begin: int, limit: int) -> Field:
@@ -44,7 +32,7 @@ def read_field(data: bytes, begin: int, limit: int) -> Field:
         raise InvalidRLP("truncated RLP")
     first = data[begin]
     if first < _STRING:
-        return Field(False, begin, begin, begin + 1)
+        return False, begin, begin, begin + 1
     is_list = first >= _LIST
     size = first - (_LIST if is_list else _STRING)
     start = begin + 1
@@ -56,7 +44,7 @@ def read_field(data: bytes, begin: int, limit: int) -> Field:
         raise InvalidRLP("truncated RLP")
     if size == 1 and not is_list and data[start] < _STRING:
         raise InvalidRLP("a small byte with a header")
-    return Field(is_list, begin, start, stop)
+    return is_list, begin, start, stop
 
 
 def _long_size(written: bytes) -> int:
@@ -79,7 +67,7 @@ def read_list(data: bytes, field: Field, minimum: int, maximum: int) -> list[Fie
     while position < stop and len(items) < maximum:
         item = read_field(data, position, stop)
         items.append(item)
-        position = item.stop
+        position = item[3]
     if len(items) < minimum:
         raise InvalidRLP(f"expected a list of {minimum} items or more")
     return items

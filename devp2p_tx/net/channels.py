@@ -86,6 +86,7 @@ class Channel:
             self._send(connection.sendNow, code, payload)
 
     def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
+        """Give C{send} a message, and count it; the size of its frame (bytes)."""
         size = send(self.offset + code, payload)
         count = self._sent[code]
         count[0] += 1
@@ -110,9 +111,11 @@ class Channel:
 
     def sendQueued(self, send: Callable[[int, bytes], int]) -> int:
         """Give C{send} the oldest of the messages that wait; the size of its frame (bytes)."""
-        code, payload = self._queue.popleft()
+        code, payload = self._queue[0]
+        size = self._send(send, code, payload)
+        self._queue.popleft()  # last, so that who sends from within an observer does not start the queue anew
         self.queued -= len(payload) + MESSAGE_COST
-        return self._send(send, code, payload)
+        return size
 
     def drained(self) -> None:
         """Room was made in the queue."""

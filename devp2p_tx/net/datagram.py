@@ -31,7 +31,7 @@ from devp2p_tx.errors import InvalidAddress
 #: The largest datagram of any discovery protocol (bytes).
 MAX_SIZE = 1280
 #: What is read in one turn of the reactor, so that a flood of datagrams leaves it time for others (bytes).
-MAX_READ = 8 * 1024
+MAX_READ = 4 * 1024
 #: From the end of a broken socket to the next attempt to open it (seconds).
 REOPEN_INTERVAL = 1.0
 

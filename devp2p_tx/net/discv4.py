@@ -28,7 +28,6 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress, Netlist
 from devp2p_tx.core.crypto.keccak import keccak256
-from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
 from devp2p_tx.core.discv4.events import (
     Call,
@@ -38,13 +37,16 @@ from devp2p_tx.core.discv4.events import (
     NodesFound,
     PingAnswered,
 )
+from devp2p_tx.core.discv4.neighbours import Neighbours
 from devp2p_tx.core.discv4.packets import Pong
 from devp2p_tx.core.discv4.protocol import Discv4
+from devp2p_tx.core.discv4.storedproofs import NodeStore, StoredProofs
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.lookup import Lookup, RandomWalk
 from devp2p_tx.core.kademlia.table import (
+    FAST_INTERVAL,
     REFRESH_INTERVAL,
     REFRESH_LOOKUPS,
     SEED_COUNT,
@@ -59,33 +61,18 @@ from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.hostnames import resolveHost
 from devp2p_tx.net.oneshot import OneShot
-from devp2p_tx.net.proofs import NodeStore, StoredProofs
 from devp2p_tx.net.sntp import measureDrift
 
 #: Bytes of the key that a FINDNODE looks for.
 TARGET_SIZE = 64
-#: PINGs in a row without an answer that make a failed check of a node: one alone may have got lost.
-CHECK_ATTEMPTS = 2
+#: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.
+ATTEMPTS = 2
+#: Seconds between two refreshes while the table is empty: the datagrams to the only bootnode may have got lost.
+EMPTY_TABLE_INTERVAL = 30.0
 #: A clock that is wrong by more than this is warned of (seconds).
 MAX_DRIFT = 10.0
 
 _log = Logger()
-
-
-class _Neighbours:
-    """The table as the core knows it: only live nodes are told to others, if there are any."""
-
-    def __init__(self, table: Table[Node]) -> None:
-        self._table = table
-
-    def closest(self, target: bytes, count: int) -> list[Node]:
-        return self._table.closest(target, count, prefer_live=True)
-
-    def add_inbound(self, public_key: PublicKey, ip: IPAddress, udp: int, tcp: int, now: float) -> None:
-        known = self._table.get(public_key.node_id)
-        if known is not None and known.ip == ip and known.udp == udp and (known.tcp == tcp or known.record):
-            return  # nothing new, and a record should not get lost
-        self._table.add_inbound(Node(public_key, ip, tcp, udp), now)
 
 
 class DiscoveryV4:
@@ -112,6 +99,7 @@ class DiscoveryV4:
         budget: SourceBudget | None = None,
         cryptography: Cryptography | None = None,
         refreshInterval: float = REFRESH_INTERVAL,
+        checkInterval: float = FAST_INTERVAL,
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
@@ -128,6 +116,7 @@ class DiscoveryV4:
         @param budget: how many packets a source may send.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         @param refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
+        @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
         """
         self._local = local
         self._reactor = reactor
@@ -137,11 +126,18 @@ class DiscoveryV4:
         self.seconds, self._unixTime = seconds, unixTime
         self._random = random or SystemRandom()
         self._metrics = metrics or Metrics()
-        self.table: Table[Node] = Table(local.node_id, self._random, seconds(), refresh_interval=refreshInterval)
+        self.table: Table[Node] = Table(
+            local.node_id,
+            self._random,
+            seconds(),
+            fast_interval=checkInterval,
+            slow_interval=3 * checkInterval,
+            refresh_interval=refreshInterval,
+        )
         self._proofs = StoredProofs(store)
         self._core = Discv4(
             local,
-            _Neighbours(self.table),
+            Neighbours(self.table),
             netrestrict=netrestrict,
             proofs=self._proofs,
             budget=budget,
@@ -157,6 +153,8 @@ class DiscoveryV4:
         self._tasks: dict[Deferred[None], None] = {}
         self._alarm: IDelayedCall | None = None
         self._alarmTime = 0.0
+        self._pumping = False
+        self._refreshTime = seconds()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -310,10 +308,13 @@ class DiscoveryV4:
     def _newRandomLookup(self) -> Lookup[Node]:
         return self._newLookup(self._random.randbytes(TARGET_SIZE))
 
-    def query(self, node: Node, target: bytes) -> Deferred[list[Node]]:
+    def query(self, node: Node, target: bytes, attempts: int = ATTEMPTS) -> Deferred[list[Node]]:
         """L{findNode} of a lookup: what is found enters the table, and who repeatedly finds nothing leaves it."""
         return self.findNode(node, target).addCallbacks(
-            self._querySucceeded, self._queryFailed, callbackArgs=(node,), errbackArgs=(node,)
+            self._querySucceeded,
+            self._queryFailed,
+            callbackArgs=(node,),
+            errbackArgs=(node, target, attempts - 1),
         )
 
     def _querySucceeded(self, found: list[Node], node: Node) -> list[Node]:
@@ -323,7 +324,11 @@ class DiscoveryV4:
             self._trackFailure(node)
         return found
 
-    def _queryFailed(self, failure: Failure, node: Node) -> Failure:
+    def _queryFailed(
+        self, failure: Failure, node: Node, target: bytes, attempts: int
+    ) -> Failure | Deferred[list[Node]]:
+        if failure.check(Timeout) and attempts:
+            return self.query(node, target, attempts)
         if not failure.check(ServerStopped, CancelledError):
             self._trackFailure(node)
         return failure
@@ -359,7 +364,7 @@ class DiscoveryV4:
 
     # -- the table ----------------------------------------------------------------------------------------------------
 
-    def _revalidate(self, node: Node, attempts: int = CHECK_ATTEMPTS) -> None:
+    def _revalidate(self, node: Node, attempts: int = ATTEMPTS) -> None:
         self.ping(node).addCallbacks(
             self._answered, self._silent, callbackArgs=(node,), errbackArgs=(node, attempts - 1)
         )
@@ -470,14 +475,24 @@ class DiscoveryV4:
 
     def _pump(self) -> None:
         """Send what the core wants sent, act on what happened, and see to it that we wake up in time."""
+        if self._pumping:  # whoever does it already goes on until there is nothing left
+            return
+        self._pumping = True
+        try:
+            while events := self._send():
+                for event in events:
+                    self._handle(event)
+        finally:
+            self._pumping = False
+        self._rearm()
+
+    def _send(self) -> list[Event]:
+        """Send what the core wants sent; what happened."""
         edge = self.edge
         assert edge is not None
         for data, ip, port in self._core.datagrams_to_send():
             edge.send(data, ip, port)
-        for event in self._core.next_events():
-            self._handle(event)
-        if self._stopped is None:
-            self._rearm()
+        return self._core.next_events()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, ClockSuspect):
@@ -499,8 +514,10 @@ class DiscoveryV4:
 
     def _rearm(self) -> None:
         """Wake up when the first thing is due; a call that comes too early puts itself off."""
+        if self._pumping or self._stopped is not None:
+            return
         due = self._due()
-        if due is None or self._stopped is not None:
+        if due is None:
             return
         alarm = self._alarm
         if alarm is None:
@@ -514,20 +531,36 @@ class DiscoveryV4:
     def _due(self) -> float | None:
         if self._isStarving and len(self.table):
             return self.seconds()
-        times = [self._core.get_timer(), self.table.get_timer(), *self._sleepers.values()]
-        return min((time for time in times if time is not None), default=None)
+        due = self.table.get_timer()
+        waiting = [self._core.get_timer(), *self._sleepers.values()]
+        if not len(self.table):
+            waiting.append(self._refreshTime + EMPTY_TABLE_INTERVAL)
+        for other in waiting:
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
 
     def _wake(self) -> None:
         self._alarm = None
-        now, unixTime = self.seconds(), self._unixTime()
+        self._pumping = True  # all at once, at the end
+        try:
+            self._handleTimers(self.seconds(), self._unixTime())
+        finally:
+            self._pumping = False
+        self._pump()
+
+    def _handleTimers(self, now: float, unixTime: float) -> None:
         self._core.handle_timer(now, unixTime)
+        if not len(self.table) and self._refreshTime + EMPTY_TABLE_INTERVAL <= now:
+            self._refreshTime = now
+            self.table.request_refresh(now)
         for action in self.table.handle_timer(now):
             if isinstance(action, Ping):
                 self._revalidate(action.node)
             else:
+                self._refreshTime = now
                 self._run(self._refresh())
         self._wakeSleepers(now)
-        self._pump()
 
     def _run(self, coroutine: Any) -> None:
         """Run something that nobody waits for, until it or discovery ends."""

@@ -197,13 +197,14 @@ class Discovery:
     def tried(self) -> str:
         """What was done so far to find peers, for someone who wonders why there are none."""
         count = self._metrics.value
-        parts = [f"{len(self._config.bootnodes)} bootnodes, {count('dials')} dials"]
+        parts = [f"bootnodes: {len(self._config.bootnodes)}", f"dials: {count('dials')}"]
         if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
             parts.append("errors: " + _listed(errors))
         if self.discv4 is not None:
-            parts.append(f"{len(self.discv4.table)} nodes known over UDP")
+            entries = (entry for bucket in self.discv4.table.view() for entry in bucket.entries)
+            parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
         if unsent := count("udp_unsent"):
-            parts.append(f"{unsent} UDP packets could not be sent")
+            parts.append(f"UDP packets that could not be sent: {unsent}")
         if self._config.discovery:
             parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
         return "; ".join(parts)

@@ -132,14 +132,26 @@ class Server(service.Service):
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
         self._discovery = Discovery(
-            config, reactor, self._seconds, unixTime, random, self.metrics,
-            resolver or systemResolver, self._recordChanged,
+            config,
+            reactor,
+            self._seconds,
+            unixTime,
+            random,
+            self.metrics,
+            resolver or systemResolver,
+            self._recordChanged,
         )
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
         )
         self._dialer = Dialer(
-            reactor, self._seconds, plan, self._buildDialed, self.setupConn, self.metrics, config.netrestrict,
+            reactor,
+            self._seconds,
+            plan,
+            self._buildDialed,
+            self.setupConn,
+            self.metrics,
+            config.netrestrict,
             self._discovery,
         )
         self._accepting = InboundFactory(
@@ -202,8 +214,8 @@ class Server(service.Service):
         """Say what was tried, unless that is nothing, as the user wanted it."""
         self._lonely = self._reactor.callLater(LONELY_INTERVAL, self._sayLonely, since)
         if self.config.discovery or self.metrics.value("dials"):
-            duration = self._seconds() - since
-            _log.warn("no peer for {duration:.0f} s; {tried}", duration=duration, tried=self._discovery.tried())
+            duration, tried = self._seconds() - since, self._discovery.tried()
+            _log.warn("no peer for {duration:.0f} s; tried so far: {tried}", duration=duration, tried=tried)
 
     def _stopAwaitingPeer(self) -> None:
         if self._lonely is not None:

@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from devp2p_tx.core.addresses import is_lan, is_special
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
+from devp2p_tx.core.discv4.cryptography import Cryptography
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -46,24 +47,17 @@ _MINUTE = 60.0
 
 
 class SharedCryptography:
-    """
-    The keys of all nodes. A signature names the signer and the digest, and is not for the outside world.
-
-    See L{devp2p_tx.core.discv4.cryptography.Cryptography}.
-    """
+    """The keys of all nodes. A signature names the signer and the digest, and is not for the outside world."""
 
     def __init__(self) -> None:
         self._keys: dict[bytes, PublicKey] = {}
         self._signers: dict[bytes, PublicKey] = {}
         self._records: dict[bytes, Record] = {}
 
-    def of(self, key: PublicKey) -> SharedCryptography:
-        """What the node with that key signs with."""
-        own = _OwnShare()
-        own._keys, own._signers, own._records = self._keys, self._signers, self._records
-        own.name = key.node_id
+    def of(self, key: PublicKey) -> Cryptography:
+        """What the node with that key signs and verifies with."""
         self._keys[key.to_bytes()] = self._signers[key.node_id] = key
-        return own
+        return _Share(self, key.node_id)
 
     def recover(self, signature: bytes, digest: bytes) -> PublicKey:
         """The signer of a packet."""
@@ -72,8 +66,8 @@ class SharedCryptography:
             raise InvalidSignature("no key can be recovered")
         return signer
 
-    def public_key(self, data: bytes) -> PublicKey:
-        """A key."""
+    def key(self, data: bytes) -> PublicKey:
+        """A key, read the first time that anybody sees it."""
         return self._keys.get(data) or PublicKey.from_bytes(data)
 
     def record(self, data: bytes) -> Record:
@@ -84,16 +78,15 @@ class SharedCryptography:
         return record
 
 
-class _OwnShare(SharedCryptography):
+class _Share:
     """One node's share of it."""
 
-    name: bytes
-
-    def __init__(self) -> None: ...
+    def __init__(self, shared: SharedCryptography, name: bytes) -> None:
+        self._name = name
+        self.recover, self.key, self.record = shared.recover, shared.key, shared.record
 
     def sign(self, digest: bytes) -> bytes:
-        """Sign a packet."""
-        return self.name + digest + b"\0"
+        return self._name + digest + b"\0"
 
 
 class SimulatedNode:

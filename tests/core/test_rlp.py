@@ -46,6 +46,18 @@ OVERLAPPING = ["c28161", "c2c28080", "c1c1", "c18180", "ffffffffffffffffff"]
 items = st.recursive(st.binary(max_size=70), lambda inner: st.lists(inner, max_size=5), max_leaves=20)
 
 
+class SizeTests(SynchronousTestCase):
+    """The bound on what is decoded."""
+
+    def test_at_the_bound(self) -> None:
+        item = b"a" * (rlp.MAX_SIZE - 3)
+        self.assertEqual(rlp.decode(rlp.encode(item)), item)
+
+    def test_over_the_bound(self) -> None:
+        self.assertRaises(InvalidRLP, rlp.decode, rlp.encode(b"a" * (rlp.MAX_SIZE - 2)))
+        self.assertRaises(InvalidRLP, rlp.decode_prefix, b"\x80" + bytes(rlp.MAX_SIZE))
+
+
 class CodecTests(SynchronousTestCase):
     """Items to bytes and back."""
 

@@ -33,7 +33,8 @@ class SnappyTests(SynchronousTestCase):
         """What was compressed comes back, within a limit of just its size."""
         plain = data * times
         block = snappy.compress(plain)
-        self.assertEqual((type(block), snappy.decompress(block, len(plain))), (bytes, plain))
+        self.assertIs(type(block), bytes)
+        self.assertEqual(snappy.decompress(block, len(plain)), plain)
 
     def test_made_by_hand(self) -> None:
         """A literal and a copy; nothing at all; a preamble longer than it needs to be."""
@@ -65,6 +66,24 @@ class SnappyTests(SynchronousTestCase):
         for block in (declaring(10, long_copy), declaring(0), declaring(2), declaring(65, long_copy)):
             self.assertRaises(InvalidSnappy, snappy.decompress, block, MAX_SIZE)
         self.assertEqual(snappy.decompress(declaring(64001, long_copy), MAX_SIZE), b"a" * 64001)
+
+    def test_large_declared_other_than_it_is(self) -> None:
+        """Likewise where a block is large, and expanded straight into its place."""
+        plain = bytes(range(256)) * 1000
+        content = snappy.compress(plain)[3:]
+        self.assertEqual(snappy.decompress(declaring(len(plain), content), MAX_SIZE), plain)
+        for length in (len(plain) - 1, len(plain) + 1, MAX_SIZE):
+            self.assertRaises(InvalidSnappy, snappy.decompress, declaring(length, content), MAX_SIZE)
+
+    def test_what_can_be_read(self) -> None:
+        """Blocks are taken in whatever holds bytes; what comes of them is bytes."""
+        for plain in (b"ab", bytes(100_000)):
+            block = snappy.compress(plain)
+            self.assertEqual(b"".join((b"", snappy.compress_buffer(plain))), block)
+            for form in (bytes, bytearray, memoryview):
+                expanded = snappy.decompress(form(block), len(plain))
+                self.assertIs(type(expanded), bytes)
+                self.assertEqual(expanded, plain)
 
     def test_malformed(self) -> None:
         """No preamble, half a preamble, a literal or a copy that is cut, a copy of what never was."""

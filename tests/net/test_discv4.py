@@ -4,25 +4,18 @@ Tests for L{devp2p_tx.net.discv4}: networks of honest nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import ip_address
-from struct import pack
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import globalLogPublisher
+from twisted.internet.defer import CancelledError
 
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import parse_node
-from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from devp2p_tx.net.datagram import DatagramEdge
-from tests.net.discovery import PORT, START, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
+from devp2p_tx.net.discv4 import EMPTY_TABLE_INTERVAL
+from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 
 def closest(members: list[Member], target: bytes, count: int = 16) -> list[bytes]:
@@ -101,6 +94,16 @@ class JoiningTests(DiscoveryCase):
         self.assertTrue(member.discovery.table.initialised)
         self.add(2, member.node)
         self.network.advance(10)
+        self.assertEqual(len(member.discovery.table), 1)
+
+    def test_bootnode_that_comes_later(self) -> None:
+        """Whose table is empty tries again soon, and does nothing in between."""
+        boot = Node(keyOf(2).public_key, ip_address(addressOf(2)), PORT, PORT)
+        member = self.add(1, boot)
+        self.network.advance(290)
+        self.assertEqual(len(member.discovery.table), 0)
+        self.add(2)
+        self.network.advance(EMPTY_TABLE_INTERVAL + 5)
         self.assertEqual(len(member.discovery.table), 1)
 
     def test_lan(self) -> None:
@@ -334,332 +337,3 @@ class ResolveTests(DiscoveryCase):
         resolving = one.discovery.resolve(other.node)
         one.discovery.stop()
         self.failure(resolving, ServerStopped)
-
-
-class RandomNodesTests(DiscoveryCase):
-    """The endless line of nodes."""
-
-    def watch(self, member: Member) -> list[float]:
-        """The times at which lookups of random targets begin."""
-        starts: list[float] = []
-        begin = member.discovery._newRandomLookup
-
-        def begun() -> object:
-            starts.append(self.network.clock.seconds())
-            return begin()
-
-        member.discovery._newRandomLookup = begun  # type: ignore[method-assign,assignment]
-        return starts
-
-    def test_endless(self) -> None:
-        """Nodes come for as long as somebody asks; no two lookups start within a second."""
-        members = self.crowd(10)
-        starts, nodes, found = self.watch(members[0]), members[0].discovery.randomNodes(), []
-
-        def got(node: Node) -> None:
-            found.append(node)
-            nodes.next().addCallbacks(got, lambda failure: failure.trap(ServerStopped))
-
-        nodes.next().addCallback(got)
-        self.network.advance(20)
-        self.assertEqual({node.node_id for node in found}, {member.nodeId for member in members[1:]})
-        self.assertGreater(len(found), 50)
-        self.assertTrue(10 <= len(starts) <= 21, starts)
-        self.assertTrue(all(later - earlier >= 1 for earlier, later in zip(starts, starts[1:], strict=False)))
-        nodes.close()
-
-    def test_nobody_asks(self) -> None:
-        """Then nothing is looked up."""
-        members = self.crowd(5)
-        starts = self.watch(members[0])
-        nodes = members[0].discovery.randomNodes()
-        self.network.advance(10)
-        self.assertEqual(starts, [])
-        self.result(nodes.next(), 1)
-        self.network.advance(30)
-        self.assertEqual(len(starts), 1)
-
-    def test_empty_table(self) -> None:
-        """While there is nobody to ask it waits, and goes on when somebody comes."""
-        member = self.add(1)
-        self.network.advance(5)
-        waiting = member.discovery.randomNodes().next()
-        self.network.advance(20)
-        self.assertNoResult(waiting)
-        self.add(2, member.node)
-        self.assertEqual(self.result(waiting, 1).public_key, keyOf(2).public_key)
-
-    def test_empty_table_is_refreshed(self) -> None:
-        """A bootnode that was not there at the start is asked again when nodes are wanted."""
-        boot = Node(keyOf(2).public_key, ip_address(addressOf(2)), PORT, PORT)
-        member = self.add(1, boot)
-        self.network.advance(60)
-        self.assertEqual(len(member.discovery.table), 0)
-        self.add(2)
-        waiting = member.discovery.randomNodes().next()
-        self.assertEqual(self.result(waiting, 70).public_key, boot.public_key)
-
-    def test_several_wait(self) -> None:
-        """Each gets a node of its own."""
-        members = self.crowd(5)
-        nodes = members[0].discovery.randomNodes()
-        waiting = [nodes.next() for _ in range(4)]
-        self.network.advance(5)
-        self.assertEqual(len({self.successResultOf(each).node_id for each in waiting}), 4)
-
-    def test_cancel(self) -> None:
-        """Who waits no longer takes no node."""
-        member = self.add(1)
-        nodes = member.discovery.randomNodes()
-        one, other = nodes.next(), nodes.next()
-        one.cancel()
-        self.failureResultOf(one, CancelledError)
-        self.add(2, member.node)
-        self.result(other, 5)
-
-    def test_close(self) -> None:
-        """Who waits when it is closed, or afterwards, is told."""
-        nodes = self.add(1).discovery.randomNodes()
-        waiting = nodes.next()
-        nodes.close()
-        nodes.close()
-        for each in (waiting, nodes.next()):
-            self.failure(each, ServerStopped, 0)
-
-
-class RestartTests(DiscoveryCase):
-    """What is remembered."""
-
-    def restart(self, member: Member) -> Member:
-        """The same node, without bootnodes but with its database."""
-        stopping = member.discovery.stop()
-        self.network.settle()
-        self.successResultOf(stopping)
-        self.members.remove(member)
-        number = int.from_bytes(member.key.secret, "big")
-        again = Member(self.network, number, store=member.store)
-        self.members.append(again)
-        return again.start()
-
-    def test_from_seeds(self) -> None:
-        """A node that was part of a network finds it again without a bootnode."""
-        members = self.crowd(10, 600)
-        again = self.restart(members[-1])
-        self.network.advance(30)
-        self.assertEqual(len(again.discovery.table), 9)
-
-    def test_seeds_are_records(self) -> None:
-        """What is remembered of a node is its record, and only nodes that passed checks are."""
-        members = self.crowd(3, 20)
-        self.assertIsNone(members[2].store.node(members[0].nodeId))
-        self.network.advance(200)
-        text = members[2].store.node(members[0].nodeId)
-        assert text is not None
-        self.assertEqual(parse_node(text).record, members[0].local.record(0))
-
-    def test_foreign_text_in_the_database(self) -> None:
-        """A seed that cannot be read is left out."""
-        members = self.crowd(3, 300)
-        members[2].store.put_node(members[0].nodeId, "nonsense", ip_address(members[0].ip))
-        again = self.restart(members[2])
-        self.network.advance(30)
-        self.assertEqual(len(again.discovery.table), 2)
-
-    def test_proofs(self) -> None:
-        """Proofs outlast a restart: the first FINDNODE needs no PING."""
-        one, other = self.crowd(2)
-        again = self.restart(one)
-        found = again.discovery.findNode(other.node, TARGET)
-        self.result(found, 0.55)
-
-    def test_failures(self) -> None:
-        """Who repeatedly fails to answer FINDNODE is counted, over a restart too."""
-        one, other = self.crowd(2)
-        self.network.silence(other.host)
-        for _ in range(3):
-            self.failure(one.discovery.findNode(other.node, TARGET), Timeout, 1)
-        again = self.restart(one)
-        self.assertEqual(again.store.findnode_failures(other.nodeId, ip_address(other.ip)), 3)
-        self.network.restore(other.host)
-        self.network.advance(60)
-        self.result(again.discovery.lookup(TARGET), 5)
-
-
-class ExternalAddressTests(DiscoveryCase):
-    """What others say our address is."""
-
-    def test_votes(self) -> None:
-        """Enough of them make it into the record, by PONG as well as by PING."""
-        member = self.add(1)
-        member.local.clear_static_ip(4)
-        self.network.settle()
-        stated = packets.WireEndpoint(ip_address("77.1.1.1").packed, 5555, 0)
-        for number in range(2, 2 + MIN_STATEMENTS):
-            self.assertIsNone(member.local.record(number).get(entries.IP))
-            peer = Puppet(self.network, number)
-            peer.send(peer.makePing(), member)
-            peer.pong(member, stated if number % 2 else packets.NO_ENDPOINT)
-            if not number % 2:
-                peer.send(peer.makePing(stated=stated), member)
-        record = member.local.record(99)
-        self.assertEqual((str(record.get(entries.IP)), record.get(entries.UDP)), ("77.1.1.1", 5555))
-
-
-class TimeServer(DatagramProtocol):
-    """Tells the time (RFC 1769), after a forged answer that does not repeat the question."""
-
-    def __init__(self, unixTime: Callable[[], float]) -> None:
-        self.unixTime = unixTime
-
-    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        assert len(datagram) == 48 and datagram[0] == 0x1B
-        now = int((self.unixTime() + 2_208_988_800) * (1 << 32))
-        for origin in (bytes(8), datagram[40:]):
-            assert self.transport is not None
-            self.transport.write(b"\x1c" + bytes(23) + origin + bytes(8) + pack(">Q", now if origin[0] else 0), addr)
-
-
-class ClockTests(DiscoveryCase):
-    """A clock that seems to be wrong."""
-
-    def suspect(self, drift: float, server: str | None = "time.example") -> Member:
-        """A node that nobody answers, with a time server whose clock is behind by C{drift}."""
-        timeServer = self.network.host("34.99.9.9")
-        self.network.names["time.example"] = ["34.99.9.9"]
-        timeServer.listenUDP(123, TimeServer(lambda: START + self.network.clock.seconds() - drift))
-        member = self.add(1, ntpServer=server)
-        for number in range(2, 40):
-            self.failure(member.discovery.ping(Puppet(self.network, number).node), Timeout, 1)
-        self.network.advance(10)
-        return member
-
-    def warnings(self) -> list[str]:
-        return [str(event) for event in self.logged if "system clock" in str(event.get("log_format"))]
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.logged: list[dict[str, object]] = []
-        globalLogPublisher.addObserver(self.logged.append)  # type: ignore[arg-type]
-        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)  # type: ignore[arg-type]
-
-    def test_wrong(self) -> None:
-        """The user is told how wrong it is."""
-        for drift, word in ((30.0, "ahead"), (-3600.0, "behind")):
-            self.network = type(self.network)(seed=1, latency=self.latency)
-            self.suspect(drift)
-            (event,) = [event for event in self.logged if "system clock" in str(event.get("log_format"))]
-            self.assertEqual(event["direction"], word)
-            self.assertAlmostEqual(event["seconds"], abs(drift), 2)  # type: ignore[arg-type]
-            self.logged.clear()
-            self.tearDown()
-            self.members.clear()
-
-    def test_right(self) -> None:
-        """A small difference is none, whatever the latency."""
-        member = self.suspect(9.0)
-        self.assertEqual((self.warnings(), member.metrics.value("clock_checks")), ([], 1))
-
-    def test_no_server(self) -> None:
-        """Without a server nobody is asked."""
-        member = self.suspect(3600.0, None)
-        self.assertEqual((self.warnings(), member.metrics.value("clock_checks")), ([], 0))
-
-    def test_server_that_does_not_answer(self) -> None:
-        """It is given up, and logged."""
-        self.suspect(0, "34.99.9.8")
-        self.flushLoggedErrors()
-
-    def test_server_without_an_address(self) -> None:
-        """Likewise."""
-        self.suspect(0, "nowhere.example")
-        self.flushLoggedErrors()
-
-
-class StopTests(DiscoveryCase):
-    """The end."""
-
-    def test_everything_fails(self) -> None:
-        """What is under way fails, and so does what is asked for afterwards."""
-        members = self.crowd(5)
-        for each in members[1:]:
-            self.network.silence(each.host)
-        discovery, other = members[0].discovery, members[1].node
-        nodes = discovery.randomNodes()
-        first = nodes.next()
-        self.successResultOf(first)
-        waiting: list[Deferred[object]] = [nodes.next() for _ in range(8)]
-        waiting += [discovery.ping(other), discovery.requestENR(other), discovery.findNode(other, TARGET)]
-        waiting += [discovery.lookup(TARGET), discovery.resolve(other)]
-        stopping = discovery.stop()
-        waiting += [discovery.ping(other), discovery.lookup(TARGET), discovery.resolve(other), nodes.next()]
-        self.network.advance(1)
-        self.successResultOf(stopping)
-        failed = [self.failureResultOf(each) for each in waiting if not self.hasResult(each)]
-        self.assertGreaterEqual(len(failed), 10)
-        self.assertEqual({failure.type for failure in failed}, {ServerStopped})
-        self.assertRaises(ServerStopped, discovery.randomNodes)
-        self.assertFalse(discovery.isRunning)
-
-    def hasResult(self, deferred: Deferred[object]) -> bool:
-        """Whether it fired, and not with a failure."""
-        return deferred.called and not hasattr(deferred.result, "value")
-
-    def test_never_started(self) -> None:
-        """It can be stopped, and fails what is asked of it."""
-        member = Member(self.network, 1)
-        self.failure(member.discovery.ping(member.node), ServerStopped, 0)
-        self.failure(member.discovery.lookup(TARGET), ServerStopped, 0)
-        self.successResultOf(member.discovery.stop())
-
-    def test_port_is_free(self) -> None:
-        """The port can be used again."""
-        member = self.add(1)
-        stopping = member.discovery.stop()
-        self.network.settle()
-        self.successResultOf(stopping)
-        self.successResultOf(member.discovery.stop())
-        Puppet(self.network, 1)
-
-    def test_port_is_taken(self) -> None:
-        """It cannot be started, and can be stopped."""
-        Puppet(self.network, 1)
-        member = Member(self.network, 1)
-        self.assertRaises(CannotListenError, member.start)
-        self.successResultOf(member.discovery.stop())
-
-
-class SharedSocketTests(DiscoveryCase):
-    """Another protocol on the same port."""
-
-    def test_whatever_is_refused(self) -> None:
-        """All that has no effect here is the other's, and nothing else."""
-        member = self.add(1)
-        self.network.settle()
-        others: list[bytes] = []
-
-        class Other:
-            def datagramReceived(self, data: bytes, *_: object) -> bool:
-                others.append(data)
-                return True
-
-        assert member.discovery.edge is not None
-        member.discovery.edge.handlers.append(Other())
-        peer = Puppet(self.network, 2)
-        unknown = peer.makeFindNode()
-        expired = peer.makePing(expiration=1)
-        for data in (bytes(200), expired, unknown, peer.makeNeighbors(), peer.makePing(), b""):
-            peer.send(data, member)
-        self.assertEqual(others, [bytes(200), expired, unknown, peer.makeNeighbors(), b""])
-
-    def test_socket_of_somebody_else(self) -> None:
-        """It is used, and left open."""
-        member = Member(self.network, 1)
-        edge = DatagramEdge(member.host, member.host.seconds, member.unixTime)
-        edge.listen(PORT)
-        member.discovery.start(edge=edge)
-        peer = Puppet(self.network, 2)
-        peer.send(peer.makePing(), member)
-        self.assertEqual(len(peer.take(packets.Pong)), 1)
-        self.successResultOf(member.discovery.stop())
-        self.assertTrue(edge.isListening)
-        self.assertEqual(edge.handlers, [])

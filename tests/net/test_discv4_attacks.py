@@ -92,9 +92,7 @@ class UnsolicitedTests(AttackCase):
 
     def test_pong(self) -> None:
         """They prove nothing."""
-        pong = packets.encode_pong(
-            self.stranger.key, packets.Pong(NO_ENDPOINT, bytes(32), self.stranger.expiration)
-        )
+        pong = packets.encode_pong(self.stranger.key, packets.Pong(NO_ENDPOINT, bytes(32), self.stranger.expiration))
         self.assertRefused("unsolicited reply", pong)
         self.stranger.send(self.stranger.makeFindNode(), self.victim)
         self.assertEqual(self.sent(), 0)
@@ -309,9 +307,7 @@ class MalformedTests(AttackCase):
     def test_malformed_lists(self) -> None:
         """Lists of other shapes, each rightly signed."""
         bodies = [b"", b"\xc0", b"\x80", rlp.encode([b"\4"]), b"\xf9\xff\xff", b"\xc1" * 400]
-        self.assertRefused(
-            "malformed packet", *(seal(self.stranger.key, PacketType.PING, body) for body in bodies)
-        )
+        self.assertRefused("malformed packet", *(seal(self.stranger.key, PacketType.PING, body) for body in bodies))
 
     def test_noise(self) -> None:
         """Bytes of no meaning, of any size."""

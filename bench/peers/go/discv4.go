@@ -17,7 +17,8 @@ import (
 )
 
 // discv4Serve runs geth's discovery v4 on loopback, with as many neighbours as
-// --nodes says, until stdin closes. The neighbours are nodes of this process.
+// --nodes says, until stdin closes. The neighbours are nodes of this process; it
+// is ready when all of them are known to be alive.
 func discv4Serve(arguments []string) error {
 	flags := flag.NewFlagSet("discv4-serve", flag.ContinueOnError)
 	nodes := flags.Int("nodes", 0, "neighbours")
@@ -39,9 +40,9 @@ func discv4Serve(arguments []string) error {
 		return err
 	}
 	defer server.Close()
-	for begun := time.Now(); tableSize(server) < *nodes; time.Sleep(50 * time.Millisecond) {
+	for begun := time.Now(); liveNodes(server) < *nodes; time.Sleep(50 * time.Millisecond) {
 		if time.Since(begun) > time.Minute {
-			return errors.New("the neighbours did not come into the table")
+			return errors.New("the neighbours do not live")
 		}
 	}
 	report(address{hex.EncodeToString(publicID(key)), server.Self().UDP()})
@@ -49,11 +50,16 @@ func discv4Serve(arguments []string) error {
 	return err
 }
 
-func tableSize(server *discover.UDPv4) (size int) {
+// liveNodes counts the nodes that are told to others.
+func liveNodes(server *discover.UDPv4) (live int) {
 	for _, bucket := range server.TableBuckets() {
-		size += len(bucket)
+		for _, node := range bucket {
+			if node.Live {
+				live++
+			}
+		}
 	}
-	return size
+	return live
 }
 
 func listenV4(bootnodes []*enode.Node) (*discover.UDPv4, *ecdsa.PrivateKey, error) {
@@ -72,6 +78,8 @@ func listenV4(bootnodes []*enode.Node) (*discover.UDPv4, *ecdsa.PrivateKey, erro
 	}
 	local.SetFallbackIP(net.IPv4(127, 0, 0, 1))
 	local.SetFallbackUDP(socket.LocalAddr().(*net.UDPAddr).Port)
-	udp, err := discover.ListenV4(socket, local, discover.Config{PrivateKey: key, Bootnodes: bootnodes})
+	udp, err := discover.ListenV4(socket, local, discover.Config{
+		PrivateKey: key, Bootnodes: bootnodes, PingInterval: time.Second,
+	})
 	return udp, key, err
 }

@@ -21,7 +21,7 @@ class Cryptography(Protocol):
     def recover(self, signature: bytes, digest: bytes) -> PublicKey:
         """The signer of a packet, as L{PublicKey.recover} finds it."""
 
-    def public_key(self, data: bytes) -> PublicKey:
+    def key(self, data: bytes) -> PublicKey:
         """A key, as L{PublicKey.from_bytes} reads it."""
 
     def record(self, data: bytes) -> Record:
@@ -34,5 +34,5 @@ class OwnCryptography:
     def __init__(self, key: PrivateKey) -> None:
         self.sign = key.sign
         self.recover = PublicKey.recover
-        self.public_key = PublicKey.from_bytes
+        self.key = PublicKey.from_bytes
         self.record = Record.decode

@@ -53,6 +53,10 @@ class PacketType(IntEnum):
     ENRRESPONSE = 6
 
 
+#: Addresses that packets repeat, such as our own in each PING, are read once.
+_read_address = lru_cache(maxsize=REMEMBERED_NEIGHBORS)(from_packed)
+
+
 class WireEndpoint(NamedTuple):
     """
     An address as packets have it.
@@ -68,7 +72,7 @@ class WireEndpoint(NamedTuple):
     @property
     def ip(self) -> IPAddress | None:
         """The address, unwrapped, if it is one."""
-        return from_packed(self.packed)
+        return _read_address(self.packed)
 
 
 #: The endpoint of one who does not know it.
@@ -131,7 +135,7 @@ class Neighbor(NamedTuple):
     @property
     def ip(self) -> IPAddress | None:
         """The address, unwrapped, if it is one."""
-        return from_packed(self.packed)
+        return _read_address(self.packed)
 
 
 class Neighbors(NamedTuple):
@@ -292,8 +296,8 @@ def _decode_enr_request(data: bytes) -> EnrRequest:
 
 
 def _decode_enr_response(data: bytes) -> EnrResponse:
-    request_hash, record = _fields(data, 2, 2)
-    return EnrResponse(read_bytes(data, request_hash), data[record.begin : record.stop])
+    request_hash, (_, begin, _, stop) = _fields(data, 2, 2)
+    return EnrResponse(read_bytes(data, request_hash), data[begin:stop])
 
 
 _DECODERS: dict[int, Callable[[bytes], Payload]] = {

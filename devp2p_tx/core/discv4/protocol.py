@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeVar, cast
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.addresses import IPAddress, Netlist, kinds, relay_fault
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.datagram import Datagram
@@ -81,6 +81,9 @@ MAX_LOW_PORT = 1024
 MAX_CALLS = 1024
 #: Strangers pinged back at one time; others are when they ping again.
 MAX_PING_BACKS = 4096
+
+#: Answers to FINDNODE of the present second that are kept for the next one who asks.
+MAX_REMEMBERED_ANSWERS = 256
 
 C = TypeVar("C", bound=Call)
 _Host = tuple[bytes, IPAddress]
@@ -184,6 +187,9 @@ class Discv4:
         self._calls: set[Call] = set()
         self._ping_backs: dict[_Host, _PingBack] = {}
         self._bondings: dict[_Host, _Bonding] = {}
+        # The nodes themselves are kept with each answer, so that no other object can have their ids.
+        self._answers: dict[tuple[frozenset[int], int], tuple[list[bytes], list[KnownNode]]] = {}
+        self._answers_expire = 0
         self._closed = False
         self._own_endpoint: tuple[Record | None, WireEndpoint] = (None, packets.NO_ENDPOINT)
 
@@ -502,14 +508,31 @@ class Discv4:
     def _on_findnode(self, findnode: packets.FindNode, source: _Source) -> Refusal | None:
         if not self.proofs.is_proved(source.sender.node_id, source.ip, source.unix_time):
             return Refusal.UNKNOWN_NODE
-        nodes = [
-            packets.Neighbor(node.ip.packed, node.udp, node.tcp, node.public_key.to_bytes())
-            for node in self._table.closest(keccak256(findnode.target), MAX_RESULTS)
-            if node.ip is not None and relay_fault(source.ip, node.ip) is None
-        ]
-        for datagram in packets.encode_neighbors(self._cryptography, nodes, int(source.unix_time) + EXPIRATION):
+        nodes = list(self._table.closest(keccak256(findnode.target), MAX_RESULTS))
+        for datagram in self._neighbors(nodes, source.ip, int(source.unix_time) + EXPIRATION):
             self._send(datagram, source.ip, source.port)
         return None
+
+    def _neighbors(self, nodes: list[KnownNode], asker: IPAddress, expiration: int) -> list[bytes]:
+        """
+        NEIGHBORS with those of C{nodes} that may be told to C{asker}.
+
+        Most targets lie in the farther half of all ids, and the next most in the half of the rest, so that many answers
+        name the same full bucket, in another order, which does not matter. Those of one second are signed once.
+        """
+        if expiration != self._answers_expire or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
+            self._answers_expire = expiration
+            self._answers.clear()
+        key = frozenset(map(id, nodes)), kinds(asker)  # relay_fault looks at nothing else of the asker
+        known = self._answers.get(key)
+        if known is None:
+            told = [
+                packets.Neighbor(node.ip.packed, node.udp, node.tcp, node.public_key.to_bytes())
+                for node in nodes
+                if node.ip is not None and relay_fault(asker, node.ip) is None
+            ]
+            known = self._answers[key] = packets.encode_neighbors(self._cryptography, told, expiration), nodes
+        return known[0]
 
     def _on_neighbors(self, neighbors: packets.Neighbors, source: _Source) -> Refusal | None:
         calls = self._answered(b"", FindNodeCall, source)
@@ -533,7 +556,7 @@ class Discv4:
         if self._netrestrict is not None and ip not in self._netrestrict:
             return None
         try:
-            return FoundNode(self._cryptography.public_key(node.public_key), ip, node.udp, node.tcp)
+            return FoundNode(self._cryptography.key(node.public_key), ip, node.udp, node.tcp)
         except InvalidPublicKey:
             return None
 

@@ -3,7 +3,8 @@ The signed node record (EIP-778; devp2p C{enr.md}).
 
 On the wire it is the RLP list C{[signature, seq, key, value, ...]} of at most 300 bytes, with the keys ascending; as
 text, C{enr:} and its URL-safe base64 without padding. Only the identity scheme "v4" exists on the wire: a secp256k1
-key, a signature C{r || s} over the Keccak-256 of the list without its first item, and the Keccak-256 of the key as node id.
+key, a signature C{r || s} over the Keccak-256 of the list without its first item, and the Keccak-256 of the key as
+node id.
 """
 
 from __future__ import annotations

@@ -163,12 +163,15 @@ class RLPxConnection:
 
     def _sort(self, received: list[Message], events: list[Event]) -> None:
         """Keep the base protocol's messages here; hand on those of the capabilities as one run."""
-        first = next((index for index, each in enumerate(received) if each[0] < messages.BASE_LENGTH), None)
-        if first is None:
-            events.append(MessagesReceived(received))
-            return
-        run = received[:first]
-        for message in received[first:]:
+        for message in received:
+            if message[0] < messages.BASE_LENGTH:
+                self._sort_mixed(received, events)
+                return
+        events.append(MessagesReceived(received))
+
+    def _sort_mixed(self, received: list[Message], events: list[Event]) -> None:
+        run: list[Message] = []
+        for message in received:
             code, payload, _ = message
             if code >= messages.BASE_LENGTH:
                 run.append(message)

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto.ciphers import (
     InvalidTag,
     block_encryptor,
+    block_masker,
     ctr_stream,
     gcm_opener,
     gcm_sealer,
@@ -49,6 +50,15 @@ class CipherTests(SynchronousTestCase):
         self.assertEqual(encrypt(PLAIN[16:]), ECB_256[16:])
         self.assertEqual(encrypt(PLAIN[:16]), ECB_256[:16])
         self.assertEqual(encrypt(PLAIN), ECB_256)
+
+    def test_masks(self) -> None:
+        """The second half is the block cipher of the first one, XORed onto it; nothing is kept between two calls."""
+        mask = block_masker(KEY_256)
+        for start in (0, 16, 0):
+            block, other = PLAIN[start : start + 16], bytes(range(16))
+            self.assertEqual(mask(block + bytes(16))[16:], ECB_256[start : start + 16])
+            masked = bytes(a ^ b for a, b in zip(ECB_256[start : start + 16], other, strict=True))
+            self.assertEqual(mask(block + other)[16:], masked)
 
     def test_streams(self) -> None:
         """The counter starts at the given block, with either length of key."""

@@ -1,11 +1,12 @@
 """
-Tests for L{devp2p_tx.core.crypto.keccak}: what holds for one backend holds for both.
+Tests for L{devp2p_tx.core.crypto.keccak}: what holds for one backend holds for all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from unittest.mock import patch
 
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto import keccak
-from devp2p_tx.core.crypto.keccak import Backend, keccak256, pycryptodome_backend, pysha3_backend
+from devp2p_tx.core.crypto.keccak import Backend, keccak256, openssl_backend, pycryptodome_backend, pysha3_backend
 
 #: Origins: go-ethereum C{crypto/crypto_test.go} ("abc"), the hashes of nothing and of the empty list as every Ethereum
 #: client has them, and the example sentence of Wikipedia's page on SHA-3, with and without a full stop.
@@ -72,8 +73,8 @@ class PycryptodomeTests(BackendTests, SynchronousTestCase):
     backend = staticmethod(pycryptodome_backend())
 
 
-class Pysha3Tests(BackendTests, SynchronousTestCase):
-    """The faster one; where its wheel is not installed this is the other one again."""
+class BestTests(BackendTests, SynchronousTestCase):
+    """The one that is taken here; where no faster one is installed this is the same again."""
 
     backend = staticmethod(keccak.best_backend())
 
@@ -81,17 +82,35 @@ class Pysha3Tests(BackendTests, SynchronousTestCase):
 class ChoiceTests(SynchronousTestCase):
     """Which backend is taken."""
 
+    def new_in_openssl(self, new: Callable[..., object]) -> None:
+        """Have OpenSSL make its hashes like that."""
+        self.patch(hashlib, "new", new)
+
     @given(st.lists(st.binary(max_size=200), max_size=6))
     def test_same(self, parts: list[bytes]) -> None:
-        """Both say the same after each part of whatever comes."""
+        """The fast one says the same as the one that is always there, after each part of whatever comes."""
         best, always = keccak.best_backend()(b""), pycryptodome_backend()(b"")
         for part in parts:
             best.update(part)
             always.update(part)
             self.assertEqual(best.digest(), always.digest())
 
-    def test_without_pysha3(self) -> None:
-        """Without the wheel, the backend that always works is taken."""
+    def test_openssl_first(self) -> None:
+        """Where OpenSSL knows the hash, it is taken."""
+        asked = []
+        self.new_in_openssl(lambda name, data=b"": asked.append(name) or pycryptodome_backend()(data))
+        self.assertEqual(keccak.best_backend()(b"abc").digest().hex(), DIGESTS[b"abc"])
+        self.assertEqual(asked, ["keccak-256", "keccak-256"])
+
+    def test_openssl_means_another(self) -> None:
+        """Where it means the later standard by that name, it is not."""
+        self.new_in_openssl(lambda name, data=b"": hashlib.sha3_256(data))
+        self.assertRaises(ValueError, openssl_backend)
+        self.assertEqual(keccak.best_backend()(b"abc").digest().hex(), DIGESTS[b"abc"])
+
+    def test_nothing_faster(self) -> None:
+        """Without it, and without the wheel of pysha3, the backend that always works is taken."""
+        self.new_in_openssl(lambda name, data=b"": hashlib.sha3_256(data))
         with patch.dict(sys.modules, {"sha3": None}):
             self.assertRaises(ImportError, pysha3_backend)
             self.assertEqual(keccak.best_backend()(b"abc").digest().hex(), DIGESTS[b"abc"])

@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/p2p"
+	"github.com/ethereum/go-ethereum/p2p/discover"
 	"github.com/ethereum/go-ethereum/p2p/enode"
 )
 
@@ -132,9 +134,86 @@ func setup(srv *p2p.Server, node *enode.Node) error {
 	return srv.SetupConn(fd, 1, node)
 }
 
+// pollInterval is how often a table is looked at for a node that is waited for.
+const pollInterval = 50 * time.Millisecond
+
+// table is the public keys of all nodes in the discovery table.
+func table(disc *discover.UDPv4) []string {
+	ids := []string{}
+	for _, bucket := range disc.TableBuckets() {
+		for _, entry := range bucket {
+			ids = append(ids, publicHex(entry.Node.Pubkey()))
+		}
+	}
+	return ids
+}
+
+// find reports a node once it is in the discovery table.
+func find(disc *discover.UDPv4, id string) {
+	for !slices.Contains(table(disc), id) {
+		time.Sleep(pollInterval)
+	}
+	emit("found", object{"id": id})
+}
+
+// requestENR asks a node for its record.
+func requestENR(disc *discover.UDPv4, node *enode.Node) {
+	fields := object{"id": publicHex(node.Pubkey()), "record": ""}
+	newest, err := disc.RequestENR(node)
+	if err == nil {
+		fields["record"] = newest.String()
+	}
+	fields["error"] = errorText(err)
+	emit("enr", fields)
+}
+
+// runDiscovery executes a command that needs discovery; false if it is none.
+func (c command) runDiscovery(disc *discover.UDPv4) (bool, error) {
+	switch c.Cmd {
+	case "find", "table", "enr":
+	default:
+		return false, nil
+	}
+	if disc == nil {
+		return true, errors.New("discovery is off")
+	}
+	switch c.Cmd {
+	case "find":
+		go find(disc, c.ID)
+	case "table":
+		emit("table", object{"ids": table(disc)})
+	case "enr":
+		node, err := enode.ParseV4(c.Enode)
+		if err != nil {
+			return true, err
+		}
+		go requestENR(disc, node)
+	}
+	return true, nil
+}
+
+// parseNodes reads "enode://...,enode://...".
+func parseNodes(text string) ([]*enode.Node, error) {
+	var nodes []*enode.Node
+	for item := range strings.SplitSeq(text, ",") {
+		if item == "" {
+			continue
+		}
+		node, err := enode.ParseV4(item)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
+}
+
 // run executes one command; what blocks is left to a goroutine that reports by
 // event.
 func (c command) run(srv *p2p.Server, peers *peers) error {
+	if done, err := c.runDiscovery(srv.DiscoveryV4()); done {
+		return err
+	}
 	switch c.Cmd {
 	case "send":
 		if c.Size < 0 {
@@ -183,6 +262,8 @@ func serve() error {
 	maxPeers := flag.Int("max-peers", 50, "peer limit; a third of it is kept for dialled peers")
 	noDial := flag.Bool("no-dial", false, "never dial, which makes every peer slot an inbound one")
 	caps := flag.String("caps", "echo/1/2", "comma separated name/version/length")
+	discovery := flag.Bool("discovery", false, "run discovery v4, on the UDP port of the same number")
+	bootnodes := flag.String("bootnodes", "", "comma separated enode URLs")
 	verbosity := flag.Int("verbosity", 2, "geth's log on stderr: 1 error, 2 warn, 3 info, 4 debug, 5 trace")
 	flag.Parse()
 
@@ -198,21 +279,28 @@ func serve() error {
 	if err != nil {
 		return err
 	}
+	nodes, err := parseNodes(*bootnodes)
+	if err != nil {
+		return err
+	}
 	srv := &p2p.Server{Config: p2p.Config{
-		PrivateKey:  key,
-		Name:        *name,
-		MaxPeers:    *maxPeers,
-		NoDial:      *noDial,
-		NoDiscovery: true,
-		Protocols:   protocols,
-		ListenAddr:  *listen,
+		PrivateKey:     key,
+		Name:           *name,
+		MaxPeers:       *maxPeers,
+		NoDial:         *noDial,
+		NoDiscovery:    !*discovery,
+		DiscoveryV4:    *discovery,
+		BootstrapNodes: nodes,
+		Protocols:      protocols,
+		ListenAddr:     *listen,
 	}}
 	if err := srv.Start(); err != nil {
 		return err
 	}
 	go peers.watch(srv)
 
-	// Self's own URL would carry a discport, as there is no UDP port.
+	// Self's own URL would carry a discport when there is no UDP port; when there
+	// is one, it has the same number.
 	port := srv.Self().TCP()
 	self := enode.NewV4(&key.PublicKey, net.IPv4(127, 0, 0, 1), port, port)
 	emit("ready", object{"enode": self.URLv4(), "id": publicHex(&key.PublicKey), "port": port})

@@ -7,7 +7,7 @@ import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 
-import { Peer, RLPx } from '@ethereumjs/devp2p'
+import { DPT, Peer, RLPx } from '@ethereumjs/devp2p'
 import { compress } from 'snappyjs'
 
 const REQUEST = 0
@@ -15,6 +15,7 @@ const REPLY = 1
 const CLIENT_QUITTING = 8
 const SNAPPY_VERSION = 5 // the p2p version from which payloads are compressed
 const MAX_FRAME = 0xffffff // the frame header holds the size in three bytes
+const REFRESH_INTERVAL = 2000 // ms in which every node in the table is asked for others once
 const STOP_TIMEOUT = 3000 // ms; the package closes a socket 2 s after its Disconnect
 
 const { values: flags } = parseArgs({
@@ -24,6 +25,8 @@ const { values: flags } = parseArgs({
     name: { type: 'string', default: 'ethereumjs/interop' },
     'max-peers': { type: 'string', default: '50' },
     caps: { type: 'string', default: 'echo/1/2' },
+    discovery: { type: 'boolean', default: false },
+    bootnodes: { type: 'string', default: '' },
   },
 })
 
@@ -40,8 +43,9 @@ function pseudoRandom(size, seed) {
 }
 
 function parseEnode(text) {
-  const { username, hostname, port } = new URL(text)
-  return { id: unhex(username), address: hostname, tcpPort: Number(port) }
+  const { username, hostname, port, searchParams } = new URL(text)
+  const udpPort = Number(searchParams.get('discport') ?? port)
+  return { id: unhex(username), address: hostname, tcpPort: Number(port), udpPort }
 }
 
 // The package does not export its Protocol base class and asks of a capability only this
@@ -135,6 +139,19 @@ rlpx.events.on('error', (error) => {
   process.exit(1)
 })
 
+// Discovery, which tells of what it finds. RLPx is not told, so it dials nobody by itself.
+async function discover(tcpPort) {
+  const endpoint = { address: '127.0.0.1', tcpPort, udpPort: null }
+  const dpt = new DPT(privateKey, { endpoint, refreshInterval: REFRESH_INTERVAL })
+  dpt.events.on('peer:added', ({ id, address, ...ports }) => emit('found', { id: hex(id), address, ...ports }))
+  dpt.events.on('error', (error) => emit('error', { error: error.message }))
+  dpt.bind(0, endpoint.address)
+  await new Promise((resolve) => dpt.events.once('listening', resolve))
+  endpoint.udpPort = dpt._server._socket.address().port // it is sent with every ping
+  for (const text of flags.bootnodes.split(',').filter(Boolean)) dpt.bootstrap(parseEnode(text))
+  return endpoint.udpPort
+}
+
 function find(id) {
   const peer = peers.get(id)
   if (peer === undefined) throw new Error(`no peer ${id}`)
@@ -212,7 +229,8 @@ if (flags.listen !== '') {
   port = rlpx._server.address().port
 }
 const id = hex(rlpx.id)
-emit('ready', { enode: `enode://${id}@127.0.0.1:${port}`, id, port })
+const query = flags.discovery ? `?discport=${await discover(port)}` : ''
+emit('ready', { enode: `enode://${id}@127.0.0.1:${port}${query}`, id, port })
 
 createInterface({ input: process.stdin })
   .on('line', run)

@@ -1,10 +1,10 @@
 """
-What discovery remembers over a restart.
+Endpoint proofs that outlast a restart.
 """
 
 from __future__ import annotations
 
-from random import Random
+from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress
@@ -39,7 +39,7 @@ class NodeStore(Protocol):
 
 
 class StoredProofs:
-    """L{devp2p_tx.core.discv4.endpointproof.Proofs} in a node database, which holds them in memory, too."""
+    """L{Proofs<devp2p_tx.core.discv4.endpointproof.Proofs>} in a node database, which holds them in memory, too."""
 
     def __init__(self, store: NodeStore) -> None:
         self._store = store

@@ -1,0 +1,84 @@
+"""
+Tests for L{devp2p_tx.testing.simulation}: a small network of the kind that C{bench/simulation.py} runs.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.kademlia.distance import as_number
+from devp2p_tx.errors import InvalidSignature
+from devp2p_tx.testing.simulation import DiscoverySimulation, SharedCryptography
+
+TARGET = bytes(64)
+
+
+class SimulationTests(SynchronousTestCase):
+    """Whole networks."""
+
+    def test_lossy_network_converges(self) -> None:
+        """With every fifth datagram lost, and nodes that come and go, lookups find their targets after some minutes."""
+        simulation = DiscoverySimulation(50, seed=1, joinTime=20.0, churnInterval=300.0)
+        samples = list(simulation.run(minutes=4, lookups=20))
+        simulation.stop()
+        self.assertEqual([(sample.time, sample.nodes) for sample in samples], [(60.0 * n, 50) for n in range(1, 5)])
+        self.assertGreaterEqual(samples[-1].share, 0.95)
+        self.assertGreater(samples[-1].tableSize, 20)
+        self.assertTrue(0.8 < samples[-1].liveEntries < 1, samples[-1])
+
+    def test_reproducible(self) -> None:
+        """The same seed makes the same things happen, another one others."""
+        runs = []
+        for seed in (1, 1, 2):
+            simulation = DiscoverySimulation(12, seed, joinTime=10.0)
+            runs.append(list(simulation.run(minutes=2, lookups=5)))
+            simulation.stop()
+        self.assertEqual(runs[0], runs[1])
+        self.assertNotEqual(runs[0], runs[2])
+
+    def test_perfect_network(self) -> None:
+        """Where nothing gets lost and nobody leaves, everything is found."""
+        simulation = DiscoverySimulation(20, loss=0.0, churn=0.0, joinTime=5.0)
+        (_, sample) = simulation.run(minutes=2, lookups=10)
+        simulation.stop()
+        self.assertEqual((sample.lookups, sample.share, sample.liveEntries), (10, 1.0, 1.0))
+        self.assertEqual(sample.found, 16)
+
+    def test_closest(self) -> None:
+        """The truth that lookups are compared with."""
+        simulation = DiscoverySimulation(8, joinTime=0.0, bootnodes=8, churn=0.0)
+        number = as_number(keccak256(TARGET))
+        closest = simulation.closest(TARGET, 3)
+        distances = sorted(node.number ^ number for node in simulation.nodes)
+        self.assertEqual([node.number ^ number for node in closest], distances[:3])
+        without = simulation.closest(TARGET, 3, besides=closest[1])
+        self.assertEqual([node.number ^ number for node in without], [distances[0], *distances[2:4]])
+        simulation.stop()
+
+    def test_nothing_is_left(self) -> None:
+        """After the end no node waits for anything."""
+        simulation = DiscoverySimulation(5, joinTime=1.0, churn=0.0)
+        list(simulation.run(minutes=1, lookups=1))
+        simulation.stop()
+        self.assertEqual([call for node in simulation.nodes for call in node.host.getDelayedCalls()], [])
+
+
+class SharedCryptographyTests(SynchronousTestCase):
+    """Signatures that are looked up."""
+
+    def test_signatures(self) -> None:
+        """They name their signer, and hold for one digest."""
+        shared, key = SharedCryptography(), PrivateKey(b"\1" * 32).public_key
+        signature = shared.of(key).sign(b"\2" * 32)
+        self.assertEqual((len(signature), shared.recover(signature, b"\2" * 32)), (65, key))
+        for forged, digest in ((signature, b"\3" * 32), (bytes(65), b"\2" * 32), (b"", b"\2" * 32)):
+            self.assertRaises(InvalidSignature, shared.recover, forged, digest)
+
+    def test_keys(self) -> None:
+        """Keys of strangers are read, those of nodes are found."""
+        shared, key = SharedCryptography(), PrivateKey(b"\1" * 32).public_key
+        self.assertEqual(shared.key(key.to_bytes()), key)
+        shared.of(key)
+        self.assertIs(shared.key(key.to_bytes()), key)
