@@ -80,7 +80,8 @@ def read_exact_list(data: bytes, field: Field, minimum: int, maximum: int) -> li
     @raise InvalidRLP: no list, another number of items, or one of them is malformed.
     """
     items = read_list(data, field, minimum, maximum)
-    if (items[-1].stop if items else field.start) != field.stop:
+    _, _, start, stop = field
+    if (items[-1][3] if items else start) != stop:
         raise InvalidRLP(f"expected a list of {maximum} items or less")
     return items
 

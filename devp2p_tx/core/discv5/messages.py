@@ -165,7 +165,7 @@ def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
         if stop <= len(data) and (stop - start != 1 or data[start] >= _STRING):
             return data[start:stop], stop
     field = read_field(data, position, len(data))
-    return read_bytes(data, field), field.stop
+    return read_bytes(data, field), field[3]
 
 
 def _read_uint(data: bytes, position: int, size: int = 8) -> tuple[int, int]:
@@ -202,13 +202,12 @@ def _decode_pong(data: bytes) -> Pong:
 
 def _decode_findnode(data: bytes) -> FindNode:
     request_id, position = _enter(data)
-    field = read_field(data, position, len(data))
-    _read_end(data, field.stop)
-    if not field.is_list:
+    is_list, _, position, stop = read_field(data, position, len(data))
+    _read_end(data, stop)
+    if not is_list:
         raise InvalidRLP("expected a list of distances")
-    position = field.start
     distances: list[int] = []
-    while position < field.stop:
+    while position < stop:
         if len(distances) == MAX_DISTANCES:
             raise InvalidRLP(f"more than {MAX_DISTANCES} distances")
         distance, position = _read_uint(data, position)
@@ -220,9 +219,9 @@ def _decode_nodes(data: bytes) -> Nodes:
     request_id, position = _enter(data)
     total, position = _read_uint(data, position, 1)
     field = read_field(data, position, len(data))
-    _read_end(data, field.stop)
+    _read_end(data, field[3])
     records = read_exact_list(data, field, 0, MAX_RECORDS)
-    return Nodes(request_id, total, tuple(data[record.begin : record.stop] for record in records))
+    return Nodes(request_id, total, tuple(data[begin:stop] for _, begin, _, stop in records))
 
 
 def _decode_talk_request(data: bytes) -> TalkRequest:
