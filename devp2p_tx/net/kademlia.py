@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -26,11 +26,11 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
+from devp2p_tx.core.kademlia.discovery import Answer, DiscoveryCore
 from devp2p_tx.core.kademlia.lookup import Lookup, RandomWalk
 from devp2p_tx.core.kademlia.table import (
     REFRESH_LOOKUPS,
@@ -54,27 +54,6 @@ EMPTY_TABLE_INTERVAL = 30.0
 _log = Logger()
 
 
-class Answer(Protocol):
-    """What a PING is answered with."""
-
-    @property
-    def enr_seq(self) -> int: ...
-
-
-class Core(Protocol):
-    """One side of a protocol, without any socket."""
-
-    def receive_datagram(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Any: ...
-
-    def datagrams_to_send(self) -> list[Datagram]: ...
-
-    def next_events(self) -> list[Any]: ...
-
-    def get_timer(self) -> float | None: ...
-
-    def close(self) -> None: ...
-
-
 class KademliaNode:
     """
     One node's discovery, from L{start} to L{stop}; it cannot be started again.
@@ -90,7 +69,7 @@ class KademliaNode:
 
     def __init__(
         self,
-        core: Core,
+        core: DiscoveryCore,
         table: Table[Node],
         local: LocalRecord,
         reactor: Any,
