@@ -17,6 +17,8 @@ from devp2p_tx.core.addresses import IPAddress
 
 #: Seconds that a statement counts.
 WINDOW = 5 * 60.0
+#: Who repeats itself within so many seconds says nothing new.
+RESOLUTION = 1.0
 #: Seconds that a contact is remembered.
 CONTACT_WINDOW = 10 * 60.0
 #: How many hosts must agree.
@@ -69,15 +71,23 @@ class EndpointVotes:
         self._leader: ExternalEndpoint | None = None
         self._leader_lost_votes = False
 
-    def add_statement(self, host: IPAddress, endpoint: ExternalEndpoint, now: float) -> None:
-        """The host says that we are at C{endpoint}; that replaces what it said before."""
+    def add_statement(self, host: IPAddress, endpoint: ExternalEndpoint, now: float) -> bool:
+        """
+        The host says that we are at C{endpoint}; that replaces what it said before.
+
+        @return: whether that is news, and not what it said just before.
+        """
         previous = self._statements.get(host)
-        if previous is None or previous[0] != endpoint:
+        if previous is not None and previous[0] == endpoint:
+            if 0 <= now - previous[1] < RESOLUTION:
+                return False
+        else:
             self._withdraw(host)
             self._vote(endpoint)
         self._statements[host] = (endpoint, now)
         self._statements.move_to_end(host)
         self._expire_statements(now)
+        return True
 
     def add_contact(self, host: IPAddress, now: float) -> None:
         """We sent the host a packet that it may answer from anywhere."""

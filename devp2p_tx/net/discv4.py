@@ -109,16 +109,27 @@ class DiscoveryV4(KademliaNode):
             refresh_interval=refreshInterval,
         )
         self._proofs = StoredProofs(store)
+        neighbours = Neighbours(table)
         self._core = Discv4(
             local,
-            Neighbours(table),
+            neighbours,
             netrestrict=netrestrict,
             proofs=self._proofs,
             budget=budget,
             cryptography=cryptography,
         )
         super().__init__(
-            self._core, table, local, reactor, store, bootnodes, seconds, unixTime, chance, metrics or Metrics()
+            self._core,
+            neighbours,
+            table,
+            local,
+            reactor,
+            store,
+            bootnodes,
+            seconds,
+            unixTime,
+            chance,
+            metrics or Metrics(),
         )
 
     def _attach(self, edge: DatagramEdge) -> None:

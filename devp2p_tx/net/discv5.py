@@ -110,9 +110,10 @@ class DiscoveryV5(KademliaNode):
             slow_interval=3 * checkInterval,
             refresh_interval=refreshInterval,
         )
+        neighbours = Neighbours(table, store.node, netrestrict)
         self._core = Discv5(
             local,
-            Neighbours(table, store.node, netrestrict),
+            neighbours,
             randomBytes,
             netrestrict=netrestrict,
             packet_filter=packetFilter,
@@ -122,7 +123,17 @@ class DiscoveryV5(KademliaNode):
         self._failures: OrderedDict[bytes, int] = OrderedDict()
         self._talks: set[Deferred[Any]] = set()
         super().__init__(
-            self._core, table, local, reactor, store, bootnodes, seconds, unixTime, chance, metrics or Metrics()
+            self._core,
+            neighbours,
+            table,
+            local,
+            reactor,
+            store,
+            bootnodes,
+            seconds,
+            unixTime,
+            chance,
+            metrics or Metrics(),
         )
 
     def _attach(self, edge: DatagramEdge) -> None:

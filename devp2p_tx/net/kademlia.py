@@ -30,7 +30,7 @@ from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
-from devp2p_tx.core.kademlia.discovery import Answer, DiscoveryCore
+from devp2p_tx.core.kademlia.discovery import Answer, Changing, DiscoveryCore
 from devp2p_tx.core.kademlia.lookup import Lookup, RandomWalk
 from devp2p_tx.core.kademlia.table import (
     REFRESH_LOOKUPS,
@@ -70,6 +70,7 @@ class KademliaNode:
     def __init__(
         self,
         core: DiscoveryCore,
+        neighbours: Changing,
         table: Table[Node],
         local: LocalRecord,
         reactor: Any,
@@ -81,10 +82,12 @@ class KademliaNode:
         metrics: Metrics,
     ) -> None:
         """
-        @param core: the protocol, which knows the table.
+        @param core: the protocol.
+        @param neighbours: the table as the protocol knows it.
         """
         self.table = table
         self._state = core
+        self._neighbours = neighbours
         self._local = local
         self._reactor = reactor
         self._store = store
@@ -310,7 +313,7 @@ class KademliaNode:
             self._rearm()
 
     def _wakeSleepers(self, now: float) -> None:
-        isFed = self._isStarving and len(self.table) > 0
+        isFed = self._isStarving and len(self.table) > 0  # seen at the first check of the first node, within seconds
         self._isStarving = self._isStarving and not isFed
         for course, due in list(self._sleepers.items()):
             if due <= now or isFed:
@@ -391,7 +394,7 @@ class KademliaNode:
         if refusal is not None:
             self._metrics.count(f"{self.name}_refused", reason=refusal.value)
             return False
-        self._pump()
+        self._pump(answering=True)
         return True
 
     def _call(self, begin: Callable[..., Any]) -> Deferred[Any]:
@@ -407,18 +410,32 @@ class KademliaNode:
         self._pump()
         return outcome
 
-    def _pump(self) -> None:
-        """Send what the core wants sent, act on what happened, and see to it that we wake up in time."""
+    def _pump(self, answering: bool = False) -> None:
+        """
+        Send what the core wants sent, act on what happened, and see to it that we wake up in time.
+
+        @param answering: nothing but a datagram has come, so that perhaps nothing is due earlier than it was.
+        """
         if self._pumping:  # whoever does it already goes on until there is nothing left
             return
         self._pumping = True
         try:
             while events := self._send():
+                answering = False
                 for event in events:
                     self._handle(event)
         finally:
             self._pumping = False
-        self._rearm()
+        if not (answering and self._isAwakeInTime()):
+            self._rearm()
+
+    def _isAwakeInTime(self) -> bool:
+        """Whether the alarm is early enough, provided that others did not touch the table."""
+        if self._neighbours.changed or self._alarm is None:
+            self._neighbours.changed = False
+            return False
+        due = self._state.get_timer()
+        return due is None or due >= self._alarmTime
 
     def _send(self) -> list[Any]:
         """Send what the core wants sent; what happened."""
@@ -447,8 +464,6 @@ class KademliaNode:
         self._alarmTime = due
 
     def _due(self) -> float | None:
-        if self._isStarving and len(self.table):
-            return self.seconds()
         due = self.table.get_timer()
         waiting = [self._state.get_timer(), *self._sleepers.values()]
         if not len(self.table):

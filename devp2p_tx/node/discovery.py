@@ -47,7 +47,7 @@ _log = Logger()
 
 
 @implementer(INodeSource)
-class _Walk:
+class RandomWalkSource:
     """The random walk of discovery v4 as a source."""
 
     name = "discv4"
@@ -56,10 +56,11 @@ class _Walk:
         self._walk = discovery.randomNodes()
 
     def next(self) -> Deferred[Node]:
+        """See L{INodeSource}."""
         return self._walk.next()
 
     def stop(self) -> None:
-        """It ends when discovery does."""
+        """See L{INodeSource}; it ends when discovery does."""
 
 
 class Discovery:
@@ -233,7 +234,7 @@ class Discovery:
         if seeds:
             sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
         if self.discv4 is not None:
-            sources.append(self._filtered(_Walk(self.discv4)))
+            sources.append(self._filtered(RandomWalkSource(self.discv4)))
         if self._config.dnsTrees:
             trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, self._resolver)
             sources.append(self._filtered(trees))

@@ -26,6 +26,7 @@ from devp2p_tx.core.addresses import is_lan, is_special
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
+from devp2p_tx.core.enr.entries import TCP
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -33,6 +34,7 @@ from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidSignature, ServerStopped
 from devp2p_tx.net.discv4 import TARGET_SIZE, DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
+from devp2p_tx.testing.dialing import SimulatedPeers
 from devp2p_tx.testing.network import MemoryNetwork
 
 #: Where all nodes listen.
@@ -41,6 +43,9 @@ PORT = 30303
 WANTED, ENOUGH = 16, 12
 #: Lookups end within this time (seconds).
 LOOKUP_TIME = 30.0
+
+#: Nodes should have filled their dialled slots within this time (seconds).
+FILL_TIME = 300.0
 
 _START = 1_700_000_000.25
 _MINUTE = 60.0
@@ -108,6 +113,7 @@ class SimulatedNode:
         self.host = host
         local = LocalRecord(key, int((_START + self.joined) * 1000))
         local.set_static_ip(address)
+        local.set(TCP, PORT)
         self.discovery = DiscoveryV4(
             local,
             host,
@@ -119,6 +125,12 @@ class SimulatedNode:
             cryptography=cryptography.of(key.public_key),
         )
         self.discovery.start(PORT)
+        self.peers = SimulatedPeers(host, self.node, self.discovery, Random(network.random.getrandbits(64)))  # noqa: S311
+
+    def stop(self) -> None:
+        """Go, without a word."""
+        self.peers.stop()
+        self.discovery.stop()
 
 
 class Sample(NamedTuple):
@@ -132,6 +144,9 @@ class Sample(NamedTuple):
     @ivar found: how many of those were found on average.
     @ivar tableSize: the mean number of entries in the tables of nodes.
     @ivar liveEntries: how many of all entries are nodes that are still there, from 0 to 1.
+    @ivar dialed: the mean number of peers that a node dialled.
+    @ivar filled: how many of the nodes that have been there for L{FILL_TIME} filled all their dialled slots within it,
+        from 0 to 1; 1 while there are none.
     """
 
     time: float
@@ -141,6 +156,8 @@ class Sample(NamedTuple):
     found: float
     tableSize: float
     liveEntries: float
+    dialed: float
+    filled: float
 
 
 class DiscoverySimulation:
@@ -207,7 +224,7 @@ class DiscoverySimulation:
     def _replace(self) -> None:
         """One node goes without a word, and another one comes."""
         leaving = self.nodes.pop(self._random.randrange(self._bootnodeCount, len(self.nodes)))
-        leaving.discovery.stop()
+        leaving.stop()
         self._join()
         self.network.clock.callLater(self._churnPause, self._replace)
 
@@ -229,7 +246,7 @@ class DiscoverySimulation:
     def stop(self) -> None:
         """Stop all nodes."""
         for node in self.nodes:
-            node.discovery.stop()
+            node.stop()
         self.network.settle()
 
     def closest(self, target: bytes, count: int = WANTED, besides: SimulatedNode | None = None) -> list[SimulatedNode]:
@@ -265,7 +282,15 @@ class DiscoverySimulation:
             found=sum(results) / len(results),
             tableSize=len(entries) / len(self.nodes),
             liveEntries=sum(entry in there for entry in entries) / max(len(entries), 1),
+            dialed=sum(len(node.peers.dialed) for node in self.nodes) / len(self.nodes),
+            filled=self._filled(),
         )
+
+    def _filled(self) -> float:
+        now = self.network.clock.rightNow
+        old = [node for node in self.nodes if now - node.joined >= FILL_TIME]
+        filled = [node.peers.filledAt is not None and node.peers.filledAt - node.joined <= FILL_TIME for node in old]
+        return sum(filled) / len(filled) if filled else 1.0
 
 
 def _trapStopped(failure: Failure) -> None:

@@ -105,10 +105,13 @@ class TimeServer(DatagramProtocol):
 
     def __init__(self, unixTime: Callable[[], float]) -> None:
         self.unixTime = unixTime
+        #: What single answers are wrong by.
+        self.errors = [1000.0, 0.0, -1000.0]
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         assert len(datagram) == 48 and datagram[0] == 0x1B
-        now = int((self.unixTime() + 2_208_988_800) * (1 << 32))
+        error = self.errors.pop() if self.errors else 0.0
+        now = int((self.unixTime() + error + 2_208_988_800) * (1 << 32))
         for origin in (bytes(8), datagram[40:]):
             assert self.transport is not None
             self.transport.write(b"\x1c" + bytes(23) + origin + bytes(8) + pack(">Q", now if origin[0] else 0), addr)
@@ -150,7 +153,7 @@ class ClockTests(DiscoveryCase):
             self.members.clear()
 
     def test_right(self) -> None:
-        """A small difference is none, whatever the latency."""
+        """A small difference is none, whatever the latency, and whatever single answers say."""
         member = self.suspect(9.0)
         self.assertEqual((self.warnings(), member.metrics.value("clock_checks")), ([], 1))
 
@@ -223,6 +226,16 @@ class StopTests(DiscoveryCase):
         self.successResultOf(member.discovery.stop())
 
 
+class Refusing:
+    """A protocol that counts what it is given, and takes nothing."""
+
+    given = 0
+
+    def datagramReceived(self, *datagram: object) -> bool:
+        self.given += 1
+        return False
+
+
 class SharedSocketTests(DiscoveryCase):
     """Another protocol on the same port."""
 
@@ -247,14 +260,15 @@ class SharedSocketTests(DiscoveryCase):
         self.assertEqual(others, [bytes(200), expired, unknown, peer.makeNeighbors(), b""])
 
     def test_socket_of_somebody_else(self) -> None:
-        """It is used, and left open."""
+        """It is used, and left open. Whoever was there before comes second, and gets nothing that is taken here."""
         member = Member(self.network, 1)
         edge = DatagramEdge(member.host, member.host.seconds, member.unixTime)
         edge.listen(PORT)
+        edge.handlers.append(other := Refusing())
         member.discovery.start(edge=edge)
         peer = Puppet(self.network, 2)
         peer.send(peer.makePing(), member)
         self.assertEqual(len(peer.take(packets.Pong)), 1)
         self.successResultOf(member.discovery.stop())
         self.assertTrue(edge.isListening)
-        self.assertEqual(edge.handlers, [])
+        self.assertEqual((edge.handlers, other.given), ([other], 0))

@@ -11,9 +11,14 @@ from devp2p_tx.core.kademlia.table import Table
 
 
 class Neighbours:
-    """A L{NodeTable<devp2p_tx.core.discv4.protocol.NodeTable>} of nodes that may have records."""
+    """
+    A L{NodeTable<devp2p_tx.core.discv4.protocol.NodeTable>} of nodes that may have records.
+
+    @ivar changed: whether a node was put into the table, whose timer may be earlier now; for the user to reset.
+    """
 
     def __init__(self, table: Table[Node]) -> None:
+        self.changed = False
         self._table = table
 
     def closest(self, target: bytes, count: int) -> list[Node]:
@@ -25,4 +30,5 @@ class Neighbours:
         known = self._table.get(public_key.node_id)
         if known is not None and known.ip == ip and known.udp == udp and (known.tcp == tcp or known.record):
             return  # nothing new, and a record must not get lost
+        self.changed = True
         self._table.add_inbound(Node(public_key, ip, tcp, udp), now)

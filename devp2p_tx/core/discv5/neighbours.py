@@ -15,7 +15,11 @@ from devp2p_tx.errors import InvalidNode
 
 
 class Neighbours:
-    """A L{NodeTable<devp2p_tx.core.discv5.relay.NodeTable>}."""
+    """
+    A L{NodeTable<devp2p_tx.core.discv5.relay.NodeTable>}.
+
+    @ivar changed: whether the table was touched from here; for its owner, who sets it back.
+    """
 
     def __init__(
         self, table: Table[Node], remembered: Callable[[bytes], str | None], netrestrict: Netlist | None = None
@@ -24,6 +28,7 @@ class Neighbours:
         @param remembered: the text of a node (32 bytes) that a database has, if it has it.
         @param netrestrict: nodes elsewhere do not enter; C{None} for no restriction.
         """
+        self.changed = False
         self._table = table
         self._remembered = remembered
         self._netrestrict = netrestrict
@@ -48,6 +53,7 @@ class Neighbours:
         A node made a session with us. Where its record says that it is elsewhere, that is not proved, and as good as if
         another node had told it.
         """
+        self.changed = True
         node = Node.from_record(record)
         if self._netrestrict is not None and node.ip not in self._netrestrict:
             return

@@ -154,8 +154,8 @@ class LocalRecord:
         @param now: seconds of any monotonic clock.
         """
         family = self._family(endpoint.ip)
-        family.votes.add_statement(host, endpoint, now)
-        self._predict(family, now)
+        if family.votes.add_statement(host, endpoint, now):
+            self._predict(family, now)
 
     def add_contact(self, host: IPAddress, now: float) -> None:
         """We announced ourselves to a host by UDP; C{now} as in L{add_statement}."""

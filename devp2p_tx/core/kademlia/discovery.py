@@ -17,6 +17,12 @@ class Answer(Protocol):
     def enr_seq(self) -> int: ...
 
 
+class Changing(Protocol):
+    """Knows whether the table was changed since C{changed} was last set to false."""
+
+    changed: bool
+
+
 class DiscoveryCore(Protocol):
     """One side of a version of the protocol; see L{devp2p_tx.core.discv4.protocol.Discv4}."""
 
