@@ -196,6 +196,13 @@ class NoiseTests(AttackTestCase):
         self.assertEqual(self.bob.node.datagrams_to_send(), [])
         self.assertEqual((self.bob.node.challenges, self.bob.node.sessions), (0, 0))
 
+    def test_bad_headers(self) -> None:
+        """With the right mask and protocol id, but else wrong."""
+        for rest in (b"\0\0\0", b"\0\1\3", b"\0\1\0"):
+            datagram = packets.masked(bytes(16) + b"discv5" + rest + bytes(80), self.mask)
+            self.assertEqual(self.receive(datagram, self.bob, STRANGER_IP, 9), Refusal.BAD_HEADER)
+        self.assertEqual(self.bob.node.datagrams_to_send(), [])
+
     @given(st.binary(min_size=16, max_size=16), st.binary(max_size=120), st.integers(0, 3))
     def test_anything_masked(self, iv: bytes, content: bytes, flag: int) -> None:
         """Datagrams with the right mask and anything below it."""
