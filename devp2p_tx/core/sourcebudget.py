@@ -12,26 +12,39 @@ from devp2p_tx.core.addresses import IPAddress, is_lan
 
 #: Packets a second that one source may send for ever, and how many it may send at once.
 RATE, BURST = 25.0, 200
+#: How many leading bits of an address name a source.
+SOURCE_BITS_4, SOURCE_BITS_6 = 32, 64
 #: Sources remembered are between this many and twice as many.
 MAX_SOURCES = 8192
 
 
 class SourceBudget:
     """
-    A budget of packets for each IPv4 address and each IPv6 /64; hosts of the LAN are not counted.
+    A budget of packets for each source, usually an IPv4 address or an IPv6 /64; hosts of the LAN are not counted.
 
     When too many sources have been seen those not seen for the longest time are forgotten, in one stroke and without a
     search; they begin anew with a full budget.
     """
 
-    __slots__ = ("_earlier", "_interval", "_recent", "_tolerance", "max_sources")
+    __slots__ = ("_earlier", "_interval", "_recent", "_shift_4", "_shift_6", "_tolerance", "max_sources")
 
-    def __init__(self, rate: float = RATE, burst: int = BURST, max_sources: int = MAX_SOURCES) -> None:
+    def __init__(
+        self,
+        rate: float = RATE,
+        burst: int = BURST,
+        max_sources: int = MAX_SOURCES,
+        *,
+        bits_4: int = SOURCE_BITS_4,
+        bits_6: int = SOURCE_BITS_6,
+    ) -> None:
         """
         @param rate: packets a second.
         @param burst: packets at once, at least 1.
+        @param bits_4: leading bits of an IPv4 address that name a source.
+        @param bits_6: likewise of an IPv6 address.
         """
         self.max_sources = max_sources
+        self._shift_4, self._shift_6 = 32 - bits_4, 128 - bits_6
         self._interval = 1 / rate
         self._tolerance = (burst - 1) / rate
         self._recent: dict[int, float] = {}
@@ -46,7 +59,7 @@ class SourceBudget:
         """
         if is_lan(source):
             return True
-        key = int(source) if source.version == 4 else ~(int(source) >> 64)
+        key = int(source) >> self._shift_4 if source.version == 4 else ~(int(source) >> self._shift_6)
         full_at = self._recent.get(key)
         if full_at is None:
             full_at = self._earlier.get(key, now)

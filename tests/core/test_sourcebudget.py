@@ -43,6 +43,16 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.taken(0.0, "2a00::2"), 0)
         self.assertEqual(self.taken(0.0, "2a00:0:0:1::2"), 3)
 
+    def test_networks(self) -> None:
+        """Where fewer bits name a source, more addresses share a budget."""
+        self.budget = SourceBudget(rate=2, burst=3, max_sources=4, bits_4=24, bits_6=48)
+        self.assertEqual(self.taken(0.0, "99.1.2.3"), 3)
+        self.assertEqual(self.taken(0.0, "99.1.2.4"), 0)
+        self.assertEqual(self.taken(0.0, "99.1.3.4"), 3)
+        self.assertEqual(self.taken(0.0, "2a00:0:0:1::2"), 3)
+        self.assertEqual(self.taken(0.0, "2a00:0:0:2::2"), 0)
+        self.assertEqual(self.taken(0.0, "2a00:0:1::"), 3)
+
     def test_lan(self) -> None:
         """Neighbours and ourselves are not counted."""
         for source in ("127.0.0.1", "192.168.1.1", "fe80::1"):

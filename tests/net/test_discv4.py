@@ -14,7 +14,7 @@ from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from devp2p_tx.net.discv4 import EMPTY_TABLE_INTERVAL
+from devp2p_tx.net.kademlia import EMPTY_TABLE_INTERVAL
 from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 

@@ -32,6 +32,13 @@ def _copy_x(output, x, y, data):  # type: ignore[no-untyped-def]
     return 1
 
 
+@ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")
+def _copy_compressed(output, x, y, data):  # type: ignore[no-untyped-def]
+    output[0] = 2 | y[31] & 1
+    ffi.memmove(output + 1, x, 32)
+    return 1
+
+
 class PublicKey:
     """A point of the curve, known to lie on it."""
 
@@ -170,8 +177,15 @@ class PrivateKey:
         The library's constant-time multiplication is called with a copying "hash", since its own default hashes the
         point, and its point multiplication, which would be shorter to write, takes a time that depends on the secret.
         """
-        shared = ffi.new("unsigned char[32]")
-        lib.secp256k1_ecdh(_CONTEXT, shared, other._point, self.secret, _copy_x, ffi.NULL)
+        return self._agree(other, 32, _copy_x)
+
+    def ecdh_compressed(self, other: PublicKey) -> bytes:
+        """The shared point in its 33-byte form (devp2p C{discv5-theory.md}, "Identity-Specific Cryptography")."""
+        return self._agree(other, 33, _copy_compressed)
+
+    def _agree(self, other: PublicKey, size: int, copy: Any) -> bytes:
+        shared = ffi.new("unsigned char[]", size)
+        lib.secp256k1_ecdh(_CONTEXT, shared, other._point, self.secret, copy, ffi.NULL)
         return bytes(ffi.buffer(shared))
 
     def __repr__(self) -> str:

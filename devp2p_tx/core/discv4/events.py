@@ -1,5 +1,5 @@
 """
-What L{Discv4<devp2p_tx.core.discv4.protocol.Discv4>} hands out: datagrams, the handles of calls, and their outcomes.
+What L{Discv4<devp2p_tx.core.discv4.protocol.Discv4>} hands out: the handles of calls, and their outcomes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,6 @@ from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.packets import Pong
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import DevP2PError
-
-
-class Datagram(NamedTuple):
-    """Something to send; C{ip} is never an IPv4 address in IPv6 clothes."""
-
-    data: bytes
-    ip: IPAddress
-    port: int
 
 
 class FoundNode(NamedTuple):

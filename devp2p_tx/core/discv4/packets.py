@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from devp2p_tx.core.addresses import IPAddress, from_packed
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.discv4.fields import (
+from devp2p_tx.core.rlpfields import (
     Field,
     read_bytes,
     read_field,

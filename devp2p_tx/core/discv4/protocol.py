@@ -36,6 +36,7 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 from devp2p_tx.core.addresses import IPAddress, Netlist, kinds, relay_fault
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.cryptography import Cryptography, OwnCryptography
 from devp2p_tx.core.discv4.endpointproof import EndpointProofs, Proofs
@@ -43,7 +44,6 @@ from devp2p_tx.core.discv4.events import (
     Call,
     CallFailed,
     ClockSuspect,
-    Datagram,
     EnrCall,
     Event,
     FindNodeCall,

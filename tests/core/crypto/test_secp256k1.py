@@ -162,3 +162,12 @@ class AgreementTests(SynchronousTestCase):
         public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), b"\4" + theirs.public_key.to_bytes())
         agreed = private.exchange(ec.ECDH(), public)
         self.assertEqual((ours.ecdh(theirs.public_key), theirs.ecdh(ours.public_key)), (agreed, agreed))
+
+    @given(secrets, secrets)
+    def test_compressed(self, ours: PrivateKey, theirs: PrivateKey) -> None:
+        """The whole point: that of the product of both secrets."""
+        product = int.from_bytes(ours.secret, "big") * int.from_bytes(theirs.secret, "big") % ORDER
+        point = PrivateKey(product.to_bytes(32, "big")).public_key.to_compressed()
+        self.assertEqual(ours.ecdh_compressed(theirs.public_key), point)
+        self.assertEqual(theirs.ecdh_compressed(ours.public_key), point)
+        self.assertEqual(point[1:], ours.ecdh(theirs.public_key))

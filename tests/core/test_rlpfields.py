@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.discv4.fields}.
+Tests for L{devp2p_tx.core.rlpfields}.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp
-from devp2p_tx.core.discv4.fields import (
+from devp2p_tx.core.rlpfields import (
     Field,
     read_bytes,
+    read_exact_list,
     read_field,
     read_list,
     read_uint,
@@ -138,3 +139,21 @@ class WritingTests(SynchronousTestCase):
         """The integers around those that are their own encoding."""
         for value in range(300):
             self.assertEqual(write_uint(value), rlp.encode(rlp.encode_uint(value)))
+
+
+class ExactListTests(SynchronousTestCase):
+    """Lists that may not go on."""
+
+    def test_counts(self) -> None:
+        """As many as are wanted, and neither less nor more."""
+        for count in range(5):
+            data = rlp.encode([b"a"] * count)
+            if 1 <= count <= 3:
+                self.assertEqual(len(read_exact_list(data, whole(data), 1, 3)), count)
+            else:
+                self.assertRaises(InvalidRLP, read_exact_list, data, whole(data), 1, 3)
+
+    def test_empty(self) -> None:
+        """An empty list, if that may be."""
+        self.assertEqual(read_exact_list(b"\xc0", whole(b"\xc0"), 0, 3), [])
+        self.assertRaises(InvalidRLP, read_exact_list, b"\xc1a", whole(b"\xc1a"), 0, 0)

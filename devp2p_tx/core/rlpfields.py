@@ -1,8 +1,8 @@
 """
 RLP lists read only as far as one must, and written without looking at what each item is.
 
-EIP-8 lets a packet carry further items, which a full decoder would read before they are ignored: 1280 bytes of the
-smallest items cost it as much as twelve signatures. Here the cost is bound by the fields that a packet has; what
+EIP-8 lets a packet of discv4 carry further items, which a full decoder would read before they are ignored: 1280 bytes
+of the smallest items cost it as much as twelve signatures. Here the cost is bound by the fields that a packet has; what
 follows them is skipped unread. What is read must be canonical.
 """
 
@@ -70,6 +70,19 @@ def read_list(data: bytes, field: Field, minimum: int, maximum: int) -> list[Fie
         position = item[3]
     if len(items) < minimum:
         raise InvalidRLP(f"expected a list of {minimum} items or more")
+    return items
+
+
+def read_exact_list(data: bytes, field: Field, minimum: int, maximum: int) -> list[Field]:
+    """
+    The items of a list that has C{minimum} to C{maximum} of them.
+
+    @raise InvalidRLP: no list, another number of items, or one of them is malformed.
+    """
+    items = read_list(data, field, minimum, maximum)
+    _, _, start, stop = field
+    if (items[-1][3] if items else start) != stop:
+        raise InvalidRLP(f"expected a list of {maximum} items or less")
     return items
 
 

@@ -1,0 +1,93 @@
+"""
+Who is not heard, asked before anything is opened or verified for a stranger.
+
+A packet that no session can open costs a challenge, and may be followed by a handshake, which costs as much as
+everything else that is done in a millisecond. So there are budgets for such packets, of each host and of each network,
+for one who has many hosts.
+
+Nobody is banned for what comes from his address, since that may be forged; bans are for our user to set.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from devp2p_tx.core.addresses import IPAddress, unwrap
+from devp2p_tx.core.sourcebudget import SourceBudget
+
+#: Packets a second, and at once, that the hosts of one network may send to us who have no session...
+NETWORK_RATE, NETWORK_BURST = 250.0, 2000
+#: ...a network being the addresses that begin with the same bits.
+NETWORK_BITS_4, NETWORK_BITS_6 = 24, 48
+#: Bans of each sort that are kept; beyond it the oldest one goes.
+MAX_BANS = 4096
+
+K = TypeVar("K", bound=Hashable)
+
+
+class BanList(Generic[K]):
+    """Whom not to hear until some time."""
+
+    __slots__ = ("_until", "max_bans")
+
+    def __init__(self, max_bans: int = MAX_BANS) -> None:
+        self.max_bans = max_bans
+        self._until: OrderedDict[K, float] = OrderedDict()
+
+    def add(self, banned: K, until: float) -> None:
+        """Ban somebody; C{until} in seconds of the monotonic clock, infinity for ever."""
+        self._until.pop(banned, None)
+        self._until[banned] = until
+        if len(self._until) > self.max_bans:
+            self._until.popitem(last=False)
+
+    def remove(self, banned: K) -> None:
+        """Hear somebody again, if that is not so already."""
+        self._until.pop(banned, None)
+
+    def has(self, candidate: K, now: float) -> bool:
+        """Whether somebody is banned; a ban that is over is forgotten."""
+        until = self._until.get(candidate)
+        if until is None:
+            return False
+        if until > now:
+            return True
+        del self._until[candidate]
+        return False
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+
+class PacketFilter:
+    """
+    The filter of one node.
+
+    @ivar hosts: banned addresses, unwrapped.
+    @ivar nodes: banned node ids.
+    """
+
+    __slots__ = ("_per_host", "_per_network", "hosts", "nodes")
+
+    def __init__(self, per_host: SourceBudget | None = None, per_network: SourceBudget | None = None) -> None:
+        """
+        @param per_host: the budget of each host for packets without a session.
+        @param per_network: that of each network.
+        """
+        if per_host is None:
+            per_host = SourceBudget()
+        if per_network is None:
+            per_network = SourceBudget(NETWORK_RATE, NETWORK_BURST, bits_4=NETWORK_BITS_4, bits_6=NETWORK_BITS_6)
+        self._per_host, self._per_network = per_host, per_network
+        self.hosts: BanList[IPAddress] = BanList()
+        self.nodes: BanList[bytes] = BanList()
+
+    def ban_host(self, ip: IPAddress, until: float) -> None:
+        """Ban an address; C{until} as in L{BanList.add}."""
+        self.hosts.add(unwrap(ip), until)
+
+    def take(self, ip: IPAddress, now: float) -> bool:
+        """Count a packet without a session; false if a budget is used up. C{ip} is unwrapped."""
+        return self._per_host.take(ip, now) and self._per_network.take(ip, now)

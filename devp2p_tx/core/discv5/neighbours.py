@@ -1,0 +1,63 @@
+"""
+The table of neighbours, and what is remembered beside it, as the protocol uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.record import Record
+from devp2p_tx.core.enr.url import parse_node
+from devp2p_tx.core.kademlia.table import Table
+from devp2p_tx.errors import InvalidNode
+
+
+class Neighbours:
+    """
+    A L{NodeTable<devp2p_tx.core.discv5.relay.NodeTable>}.
+
+    @ivar changed: whether the table was touched from here; for its owner, who sets it back.
+    """
+
+    def __init__(
+        self, table: Table[Node], remembered: Callable[[bytes], str | None], netrestrict: Netlist | None = None
+    ) -> None:
+        """
+        @param remembered: the text of a node (32 bytes) that a database has, if it has it.
+        @param netrestrict: nodes elsewhere do not enter; C{None} for no restriction.
+        """
+        self.changed = False
+        self._table = table
+        self._remembered = remembered
+        self._netrestrict = netrestrict
+
+    def record(self, node_id: bytes) -> Record | None:
+        """The record of a node of the table, else a remembered one."""
+        known = self._table.get(node_id)
+        if known is not None and known.record is not None:
+            return known.record
+        text = self._remembered(node_id)
+        try:
+            return None if text is None else parse_node(text).record
+        except InvalidNode:  # somebody else wrote into the database
+            return None
+
+    def at_distance(self, distance: int) -> list[Node]:
+        """The live entries at that distance."""
+        return self._table.at_distance(distance)
+
+    def add_inbound(self, record: Record, ip: IPAddress, port: int, now: float) -> None:
+        """
+        A node made a session with us. Where its record says that it is elsewhere, that is not proved, and as good as if
+        another node had told it.
+        """
+        self.changed = True
+        node = Node.from_record(record)
+        if self._netrestrict is not None and node.ip not in self._netrestrict:
+            return
+        if node.ip == ip and node.udp == port:
+            self._table.add_inbound(node, now)
+        elif self._table.initialised and node.udp and relay_fault(ip, node.ip) is None:
+            self._table.add_found(node, now)

@@ -1,0 +1,557 @@
+"""
+One node's side of discv5: it answers others, and asks them (devp2p C{discv5-wire.md} and C{discv5-theory.md}).
+
+Rules for what comes in; the first that does not hold ends a packet's way, and only then is the next one's cost paid:
+
+  - It comes from an address and a node that are not banned, and its header, once unmasked, is one of discv5.
+  - A packet that its sender's session opens is heard. Any other is counted against the budget of its source, and then
+    answered with a challenge, the same one for a second. A challenge is smaller than what it answers.
+  - A handshake refers to a challenge of the last second, and is the first that does. Its sender's record, signature and
+    ephemeral key are valid, and its message can be read. There is a session from then on.
+  - A WHOAREYOU has the nonce of the packet that one of our calls was sent in. The call is sent again in a handshake,
+    once.
+
+Then:
+
+  - PING, FINDNODE and TALKREQ are answered at once, to where they came from. Nodes that the asker should not contact,
+    be it ourselves, are not told.
+  - An answer counts if it is from the very endpoint that was called, echoes the id of the request, and has its type.
+
+Rules for what goes out:
+
+  - For each node one call is active, others wait for their turn. It ends with its answer, or 0.7 s after it was sent or
+    a part of the answer came.
+  - Without a session a call begins with a packet that nobody can read, to be challenged.
+
+No method looks at a clock: C{now} is seconds of a monotonic clock, C{unix_time} is unix time in seconds with fractions.
+Call L{Discv5.receive_datagram} and L{Discv5.handle_timer}, then send L{Discv5.datagrams_to_send}, dispatch
+L{Discv5.next_events}, and wake up again at L{Discv5.get_timer}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.datagram import Datagram
+from devp2p_tx.core.discv5 import messages, packets
+from devp2p_tx.core.discv5.calls import Calls
+from devp2p_tx.core.discv5.events import (
+    Call,
+    CallFailed,
+    Contact,
+    EnrCall,
+    Event,
+    FindNodeCall,
+    IncomingTalk,
+    NodesFound,
+    PingAnswered,
+    PingCall,
+    RecordFound,
+    Refusal,
+    TalkAnswered,
+    TalkCall,
+)
+from devp2p_tx.core.discv5.filter import PacketFilter
+from devp2p_tx.core.discv5.messages import FindNode, Nodes, Ping, Pong, TalkRequest
+from devp2p_tx.core.discv5.packets import InvalidPacket, NotDiscv5, Packet, PacketReader, PacketWriter, masked
+from devp2p_tx.core.discv5.relay import NodeTable, read_told, tellable_records
+from devp2p_tx.core.discv5.session import (
+    CHALLENGE_LIFE,
+    Challenge,
+    Challenges,
+    Handshake,
+    RandomBytes,
+    RandomPool,
+    Session,
+    Sessions,
+    accept_handshake,
+    endpoint_of,
+    initiate,
+)
+from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.record import InvalidRecord, Record
+from devp2p_tx.core.ipvote import ExternalEndpoint
+from devp2p_tx.core.kademlia.distance import ID_BITS
+from devp2p_tx.errors import (
+    DevP2PError,
+    HandshakeError,
+    InvalidRLP,
+    LocalProtocolError,
+    ServerStopped,
+    Timeout,
+)
+
+#: How many nodes an answer to FINDNODE has in all.
+MAX_RESULTS = 16
+#: How many NODES of an answer are heard.
+MAX_ANSWERS = 5
+#: Calls in flight or queued.
+MAX_CALLS = 1024
+#: Bytes of the ids of our requests.
+REQUEST_ID_SIZE = 8
+
+C = TypeVar("C", bound=Call)
+#: Answers a request of another protocol; C{None} to do so later, with L{Discv5.answer_talk}. It must not raise.
+TalkHandler = Callable[[IncomingTalk], bytes | None]
+
+
+class Discv5:
+    """
+    The state of the protocol at one UDP port.
+
+    @ivar filter: who is not heard; bans are set here.
+    """
+
+    def __init__(
+        self,
+        local: LocalRecord,
+        table: NodeTable,
+        random_bytes: RandomBytes,
+        *,
+        netrestrict: Netlist | None = None,
+        packet_filter: PacketFilter | None = None,
+        protocol_id: bytes = packets.PROTOCOL_ID,
+    ) -> None:
+        """
+        @param local: our record; its key is ours, and it learns our external endpoint from others.
+        @param random_bytes: the source of keys and nonces.
+        @param netrestrict: told nodes elsewhere are left out; C{None} for no restriction.
+        @param protocol_id: 6 bytes, by which a private network keeps apart.
+        """
+        self.filter = PacketFilter() if packet_filter is None else packet_filter
+        self._local = local
+        self._table = table
+        self._netrestrict = netrestrict
+        self._random_bytes = random_bytes
+        self._pool = RandomPool(random_bytes)
+        self._reader = PacketReader(local.node_id, protocol_id)
+        self._writer = PacketWriter(local.node_id, protocol_id)
+        self._sessions = Sessions()
+        self._challenges = Challenges()
+        self._outbox: list[Datagram] = []
+        self._events: list[Event] = []
+        self._calls = Calls()
+        self._known_calls: set[Call] = set()
+        self._talk: dict[bytes, TalkHandler] = {}
+        self._closed = False
+        self._own_ip: tuple[Record | None, IPAddress | None] = (None, None)
+
+    def datagrams_to_send(self) -> list[Datagram]:
+        """Take what is to be sent."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def next_events(self) -> list[Event]:
+        """Take what happened, in its order."""
+        events, self._events = self._events, []
+        return events
+
+    def get_timer(self) -> float | None:
+        """When L{handle_timer} wants to be called; C{None} for never. What is begun later never makes it earlier."""
+        return self._calls.next_deadline()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
+    def challenges(self) -> int:
+        """How many challenges of ours may await an answer."""
+        return len(self._challenges)
+
+    # -- calls --------------------------------------------------------------------------------------------------------
+
+    def ping(self, to: Contact, now: float, unix_time: float) -> PingCall:
+        """
+        Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
+
+        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise ServerStopped: after L{close}.
+        """
+        ip, request_id = self._prepare(to)
+        message = messages.encode_ping(request_id, self._record(unix_time).seq)
+        return self._begin(PingCall(to, ip, request_id, message), now)
+
+    def find_node(self, to: Contact, distances: Iterable[int], now: float) -> FindNodeCall:
+        """
+        Ask a node for nodes at logarithmic distances from it. Ends with L{NodesFound} or L{CallFailed}.
+
+        @param distances: 0..256, 0 being the node itself; see L{lookup_distances
+            <devp2p_tx.core.discv5.calls.lookup_distances>}.
+        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise ServerStopped: after L{close}.
+        """
+        ip, request_id = self._prepare(to)
+        wanted = tuple(distances)
+        return self._begin(FindNodeCall(to, ip, request_id, messages.encode_findnode(request_id, wanted), wanted), now)
+
+    def request_record(self, to: Contact, now: float, known: Record | None = None) -> EnrCall:
+        """
+        Ask a node for its record. Ends with L{RecordFound} or L{CallFailed}.
+
+        @param known: the newest record of the node that we have.
+        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise ServerStopped: after L{close}.
+        """
+        ip, request_id = self._prepare(to)
+        return self._begin(EnrCall(to, ip, request_id, messages.encode_findnode(request_id, (0,)), known), now)
+
+    def talk(self, to: Contact, protocol: bytes, message: bytes, now: float) -> TalkCall:
+        """
+        Send a request of another protocol. Ends with L{TalkAnswered} or L{CallFailed}.
+
+        @param protocol: its name.
+        @raise LocalProtocolError: there is no address or no port, too many calls are in flight, or the message is too
+            long for a packet.
+        @raise ServerStopped: after L{close}.
+        """
+        ip, request_id = self._prepare(to)
+        written = _fitting(messages.encode_talk_request(request_id, protocol, message))
+        return self._begin(TalkCall(to, ip, request_id, written), now)
+
+    def cancel(self, call: Call, now: float) -> None:
+        """Forget a call; no event tells its outcome. Nothing happens if it is over."""
+        if call in self._known_calls:
+            self._calls.note_unanswered(call, now)
+            self._end(call, now)
+
+    def close(self) -> None:
+        """Fail every call. Nothing is answered or asked from now on."""
+        self._closed = True
+        self._events += [CallFailed(call, ServerStopped("socket closed")) for call in self._known_calls]
+        self._known_calls.clear()
+        self._calls.clear()
+        self._outbox.clear()
+
+    def _prepare(self, to: Contact) -> tuple[IPAddress, bytes]:
+        """Where a call goes, and the id of its request."""
+        if self._closed:
+            raise ServerStopped("socket closed")
+        if to.ip is None or to.ip.is_unspecified or not to.port:
+            raise LocalProtocolError("node has no UDP endpoint")
+        if to.public_key is not None and to.public_key.node_id != to.node_id:
+            raise LocalProtocolError("the key is not that of the node")
+        if len(self._known_calls) >= MAX_CALLS:
+            raise LocalProtocolError("too many calls in flight")
+        return to.ip, self._pool.take(REQUEST_ID_SIZE)
+
+    def _begin(self, call: C, now: float) -> C:
+        self._known_calls.add(call)
+        if self._calls.add(call):
+            self._send_call(call, now)
+        return call
+
+    def _send_call(self, call: Call, now: float) -> None:
+        self._local.add_contact(call.ip, now)
+        session = self._sessions.get((call.node_id, *endpoint_of(call.ip, call.port)))
+        iv = self._pool.take(packets.IV_SIZE)
+        if session is None:
+            nonce = self._pool.take(packets.NONCE_SIZE)
+            head = masked(self._writer.ordinary(iv, nonce), packets.mask_of(call.node_id))
+            datagram = head + self._pool.take(packets.RANDOM_MESSAGE_SIZE)
+        else:
+            nonce = session.next_nonce(self._pool.take(8))
+            datagram = session.packet(call.message, iv, nonce)
+        self._outbox.append(Datagram(datagram, call.ip, call.port))
+        self._calls.sent(call, nonce, now)
+
+    def _record(self, unix_time: float) -> Record:
+        return self._local.record(int(unix_time * 1000))
+
+    # -- ends of calls ------------------------------------------------------------------------------------------------
+
+    def _end(self, call: Call, now: float) -> None:
+        """Stop waiting, and send the next call to the same node."""
+        self._known_calls.discard(call)
+        following = self._calls.end(call)
+        if following is not None:
+            self._send_call(following, now)
+
+    def _succeed(self, call: Call, event: Event, now: float) -> None:
+        self._events.append(event)
+        self._end(call, now)
+
+    def _fail(self, call: Call, error: DevP2PError, now: float) -> None:
+        self._calls.note_unanswered(call, now)
+        self._succeed(call, CallFailed(call, error), now)
+
+    def handle_timer(self, now: float) -> None:
+        """End what has waited for too long."""
+        for call in self._calls.take_due(now):
+            if isinstance(call, FindNodeCall) and call.total is not None:
+                self._finish_findnode(call, now)
+            else:
+                self._fail(call, Timeout("no answer"), now)
+
+    def _finish_findnode(self, call: FindNodeCall, now: float) -> None:
+        records = tuple(call.records.values())
+        if not isinstance(call, EnrCall):
+            is_complete = call.total is not None and call.received >= call.total
+            self._succeed(call, NodesFound(call, records, is_complete), now)
+        elif len(records) != 1:
+            self._fail(call, InvalidRecord(f"{len(records)} nodes in response for distance zero"), now)
+        else:
+            known = call.known
+            newest = known if known is not None and known.seq > records[0].seq else records[0]
+            self._succeed(call, RecordFound(call, newest), now)
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Refusal | None:
+        """
+        Take a datagram.
+
+        @param ip: where it comes from, unwrapped (see L{devp2p_tx.core.addresses.unwrap}).
+        @return: C{None}, or why it had no effect.
+        """
+        if not port or self._closed:
+            return Refusal.NOT_DISCV5
+        if self.filter.hosts and self.filter.hosts.has(ip, now):
+            return Refusal.BANNED
+        head = self._reader.ordinary_head(data)
+        if head is None:
+            return self._receive_rarely(data, ip, port, now, unix_time)
+        return self._receive_ordinary(head, data[packets.ORDINARY_SIZE :], ip, port, now, unix_time)
+
+    def _receive_ordinary(
+        self, head: bytes, sealed: bytes, ip: IPAddress, port: int, now: float, unix_time: float
+    ) -> Refusal | None:
+        source, nonce = head[packets.AUTH_START :], head[packets.NONCE_START : packets.NONCE_STOP]
+        if self.filter.nodes and self.filter.nodes.has(source, now):
+            return Refusal.BANNED
+        session = self._sessions.get((source, *endpoint_of(ip, port)))
+        if session is not None:
+            message = session.read(nonce, sealed, head)
+            if message is not None:
+                return self._receive_message(message, session, now, unix_time)
+        return self._challenge(source, nonce, ip, port, now)
+
+    def _receive_rarely(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Refusal | None:
+        """Take what is no ordinary packet of our version."""
+        try:
+            packet = self._reader.read(data)
+        except NotDiscv5:
+            return Refusal.NOT_DISCV5
+        except InvalidPacket:
+            return Refusal.BAD_HEADER
+        if packet.flag == packets.WHOAREYOU:
+            return self._receive_whoareyou(packet, now, unix_time)
+        if packet.flag == packets.HANDSHAKE:
+            return self._receive_handshake(packet, ip, port, now, unix_time)
+        return self._receive_ordinary(packet.head, packet.message, ip, port, now, unix_time)
+
+    # -- handshakes ---------------------------------------------------------------------------------------------------
+
+    def _challenge(self, source: bytes, nonce: bytes, ip: IPAddress, port: int, now: float) -> Refusal | None:
+        """Ask who sent a packet that cannot be read."""
+        if not self.filter.take(ip, now):
+            return Refusal.OVER_BUDGET
+        endpoint = endpoint_of(ip, port)
+        challenge = self._challenges.get(source, endpoint, now)
+        if challenge is None:
+            record = self._table.record(source)
+            enr_seq = 0 if record is None else record.seq
+            head = self._writer.whoareyou(self._pool.take(16), nonce, self._pool.take(16), enr_seq)
+            datagram = masked(head, packets.mask_of(source))
+            challenge = Challenge(source, head, datagram, record, now + CHALLENGE_LIFE)
+            self._challenges.put(endpoint, challenge)
+        self._outbox.append(Datagram(challenge.datagram, ip, port))
+        return None
+
+    def _receive_handshake(
+        self, packet: Packet, ip: IPAddress, port: int, now: float, unix_time: float
+    ) -> Refusal | None:
+        source = packet.authdata[: packets.ID_SIZE]
+        if self.filter.nodes.has(source, now):
+            return Refusal.BANNED
+        challenge = self._challenges.take(source, endpoint_of(ip, port), now)
+        if challenge is None:
+            return Refusal.UNSOLICITED
+        try:
+            auth = packets.decode_handshake(packet.authdata)
+            keys, record = accept_handshake(self._local.key, challenge, auth)
+        except (InvalidPacket, HandshakeError):
+            return Refusal.BAD_HANDSHAKE
+        session = Session(source, ip, port, write_key=keys.recipient, read_key=keys.initiator, writer=self._writer)
+        message = session.read(packet.nonce, packet.message, packet.head)
+        if message is None:
+            return Refusal.UNREADABLE
+        self._sessions.put(session)
+        self._table.add_inbound(record, ip, port, now)
+        return self._receive_message(message, session, now, unix_time)
+
+    def _receive_whoareyou(self, packet: Packet, now: float, unix_time: float) -> Refusal | None:
+        call = self._calls.of_nonce(packet.nonce, now)
+        if call is None:
+            return Refusal.UNSOLICITED
+        if call.was_challenged:
+            return Refusal.SECOND_HANDSHAKE
+        if call.public_key is None:
+            self._fail(call, LocalProtocolError("remote wants handshake, but call has no ENR"), now)
+            return None
+        call.was_challenged = True
+        handshake = initiate(
+            self._local.key, call.public_key, call.ip, call.port, packet.head, self._writer, self._random_bytes
+        )
+        self._sessions.put(handshake.session)
+        _, known_seq = packets.decode_whoareyou(packet.authdata)
+        own = self._record(unix_time)
+        self._send_handshake(call, handshake, own.encoded if known_seq < own.seq else b"", own.seq, now)
+        return None
+
+    def _send_handshake(self, call: Call, handshake: Handshake, record: bytes, seq: int, now: float) -> None:
+        """
+        Send a call again, to where it was sent before, with our answer to the challenge.
+
+        A message that does not fit beside that follows it, and a PING goes in its place, whose answer nobody awaits.
+        """
+        datagram, nonce = handshake.write(call.message, record, self._writer, self._pool)
+        following: list[Datagram] = []
+        if len(datagram) > packets.MAX_SIZE:
+            ping = messages.encode_ping(self._pool.take(REQUEST_ID_SIZE), seq)
+            datagram, _ = handshake.write(ping, record, self._writer, self._pool)
+            nonce = handshake.session.next_nonce(self._pool.take(8))
+            packet = handshake.session.packet(call.message, self._pool.take(packets.IV_SIZE), nonce)
+            following.append(Datagram(packet, call.ip, call.port))
+        self._outbox += [Datagram(datagram, call.ip, call.port), *following]
+        self._calls.sent(call, nonce, now)
+
+    # -- messages -----------------------------------------------------------------------------------------------------
+
+    def _receive_message(self, data: bytes, session: Session, now: float, unix_time: float) -> Refusal | None:
+        try:
+            message = messages.decode(data)
+        except InvalidRLP:
+            return Refusal.BAD_MESSAGE
+        if isinstance(message, Ping):
+            self._answer_ping(message, session, unix_time)
+        elif isinstance(message, FindNode):
+            self._answer_findnode(message, session, unix_time)
+        elif isinstance(message, TalkRequest):
+            self._answer_talk_request(message, session)
+        else:
+            return self._receive_response(message, session, now)
+        return None
+
+    def _send(self, session: Session, message: bytes) -> None:
+        self._outbox.append(Datagram(session.write(message, self._pool), session.ip, session.port))
+
+    def _answer_ping(self, ping: Ping, session: Session, unix_time: float) -> None:
+        seq = self._record(unix_time).seq
+        if session.pong[0] != seq:
+            session.pong = (seq, messages.pong_fields(seq, session.ip, session.port))
+        self._send(session, messages.encode_pong(ping.request_id, session.pong[1]))
+
+    def _answer_findnode(self, findnode: FindNode, session: Session, unix_time: float) -> None:
+        records: list[bytes] = []
+        for distance in dict.fromkeys(findnode.distances):
+            if distance == 0:
+                records += self._own_record(session.ip, unix_time)
+            elif distance <= ID_BITS:
+                records += tellable_records(self._table, distance, session.ip)
+            if len(records) >= MAX_RESULTS:
+                break
+        for message in messages.encode_nodes(findnode.request_id, records[:MAX_RESULTS]):
+            self._send(session, message)
+
+    def _own_record(self, asker: IPAddress, unix_time: float) -> list[bytes]:
+        """Our record, if it may be told to the asker."""
+        record = self._record(unix_time)
+        if self._own_ip[0] is not record:
+            self._own_ip = (record, preferred_endpoint(record).ip)
+        return [record.encoded] if relay_fault(asker, self._own_ip[1]) is None else []
+
+    def _receive_response(self, response: messages.Response, session: Session, now: float) -> Refusal | None:
+        call = self._calls.active(session.node_id)
+        if (
+            call is None
+            or call.request_id != response.request_id
+            or call.port != session.port
+            or call.ip != session.ip
+            or not isinstance(response, call.response_type)
+        ):
+            return Refusal.UNSOLICITED
+        if isinstance(response, Nodes):
+            assert isinstance(call, FindNodeCall)
+            self._collect_nodes(response, call, now)
+        elif isinstance(response, Pong):
+            assert isinstance(call, PingCall)
+            self._note_statement(session.ip, response, now)
+            self._succeed(call, PingAnswered(call, response), now)
+        else:
+            assert isinstance(call, TalkCall)
+            self._succeed(call, TalkAnswered(call, response.message), now)
+        return None
+
+    def _note_statement(self, host: IPAddress, pong: Pong, now: float) -> None:
+        if pong.port and not pong.ip.is_unspecified:
+            self._local.add_statement(host, ExternalEndpoint(pong.ip, pong.port), now)
+
+    def _collect_nodes(self, nodes: Nodes, call: FindNodeCall, now: float) -> None:
+        call.received += 1
+        if call.total is None:
+            call.total = min(nodes.total, MAX_ANSWERS)
+        for encoded in nodes.records:
+            record = read_told(encoded, call.node_id, call.ip, call.distances)
+            if record is not None and self._is_wanted(record):
+                call.records.setdefault(record.node_id, record)
+        if call.received >= call.total:
+            self._finish_findnode(call, now)
+        else:
+            self._calls.wait(call, now)
+
+    def _is_wanted(self, record: Record) -> bool:
+        return self._netrestrict is None or preferred_endpoint(record).ip in self._netrestrict
+
+    # -- other protocols ----------------------------------------------------------------------------------------------
+
+    def register_talk(self, protocol: bytes, handler: TalkHandler) -> None:
+        """
+        Have requests of another protocol answered.
+
+        @param protocol: its name. Requests of protocols that nobody registered have an empty answer.
+        """
+        self._talk[protocol] = handler
+
+    def unregister_talk(self, protocol: bytes) -> None:
+        """No longer have them answered, if they were."""
+        self._talk.pop(protocol, None)
+
+    def answer_talk(self, request: IncomingTalk, message: bytes) -> bool:
+        """
+        Answer a request of another protocol.
+
+        @return: whether it was answered; else the session ended meanwhile.
+        @raise LocalProtocolError: the answer is too long for a packet.
+        """
+        written = _fitting(messages.encode_talk_response(request.request_id, message))
+        session = self._sessions.get((request.node_id, *endpoint_of(request.ip, request.port)))
+        if session is None or self._closed:
+            return False
+        self._send(session, written)
+        return True
+
+    def _answer_talk_request(self, request: TalkRequest, session: Session) -> None:
+        handler = self._talk.get(request.protocol)
+        if handler is None:
+            self._send(session, messages.encode_talk_response(request.request_id, b""))
+            return
+        incoming = IncomingTalk(session.node_id, session.ip, session.port, *request)
+        answer = handler(incoming)
+        if answer is not None:
+            self.answer_talk(incoming, answer)
+
+
+def _fitting(message: bytes) -> bytes:
+    """
+    The message, if it fits into a packet.
+
+    @raise LocalProtocolError: it does not.
+    """
+    if len(message) > packets.MAX_MESSAGE_SIZE:
+        raise LocalProtocolError(f"message of {len(message)} bytes, more than {packets.MAX_MESSAGE_SIZE}")
+    return message

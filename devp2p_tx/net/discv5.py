@@ -1,0 +1,303 @@
+"""
+Node discovery version 5 on a UDP socket, and the requests of other protocols that it carries.
+
+What there is to be done for the table and for lookups is in L{devp2p_tx.net.kademlia}.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import partial
+from os import urandom
+from random import Random, SystemRandom
+from time import monotonic, time
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.discv4.storedproofs import NodeStore
+from devp2p_tx.core.discv5.calls import lookup_distances
+from devp2p_tx.core.discv5.events import (
+    CallFailed,
+    Contact,
+    Event,
+    IncomingTalk,
+    NodesFound,
+    PingAnswered,
+    RecordFound,
+)
+from devp2p_tx.core.discv5.filter import PacketFilter
+from devp2p_tx.core.discv5.messages import Pong
+from devp2p_tx.core.discv5.neighbours import Neighbours
+from devp2p_tx.core.discv5.packets import PROTOCOL_ID
+from devp2p_tx.core.discv5.protocol import Discv5
+from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.kademlia.lookup import Lookup
+from devp2p_tx.core.kademlia.table import FAST_INTERVAL, REFRESH_INTERVAL, Table
+from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.errors import LocalProtocolError
+from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.kademlia import KademliaNode
+
+#: Bytes of what a lookup looks for: a node id.
+TARGET_SIZE = 32
+#: Requests of other protocols that are being answered at one time; what comes beyond is dropped.
+MAX_TALKS = 1024
+#: Nodes of which it is known how often they found nothing; beyond it the oldest is forgotten.
+MAX_FAILING = 1024
+
+TalkCallback = Callable[[IncomingTalk], "bytes | Deferred[bytes]"]
+
+_log = Logger()
+
+
+class DiscoveryV5(KademliaNode):
+    """
+    One node's discovery v5, from L{start} to L{stop}; it cannot be started again.
+
+    @ivar filter: who is not heard; bans are set here, in seconds of the monotonic clock.
+    """
+
+    name = "discv5"
+    targetSize = TARGET_SIZE
+
+    def __init__(
+        self,
+        local: LocalRecord,
+        reactor: Any,
+        store: NodeStore,
+        *,
+        bootnodes: Iterable[Node] = (),
+        netrestrict: Netlist | None = None,
+        seconds: Callable[[], float] = monotonic,
+        unixTime: Callable[[], float] = time,
+        random: Random | None = None,
+        randomBytes: Callable[[int], bytes] = urandom,
+        metrics: Metrics | None = None,
+        packetFilter: PacketFilter | None = None,
+        protocolId: bytes = PROTOCOL_ID,
+        refreshInterval: float = REFRESH_INTERVAL,
+        checkInterval: float = FAST_INTERVAL,
+    ) -> None:
+        """
+        @param local: our record; its key is ours, and it learns our external endpoint from others.
+        @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
+        @param store: what is remembered over a restart. Its owner has it written down, and closes it.
+        @param bootnodes: nodes to begin with; those with a host name are looked up by it.
+        @param netrestrict: nodes elsewhere are left out; C{None} for no restriction.
+        @param seconds: the time for deadlines, which should not jump.
+        @param unixTime: unix time with fractions, for numbers of records.
+        @param random: what chooses; not to be guessed by strangers.
+        @param randomBytes: the source of keys and nonces.
+        @param metrics: where packets are counted that were not dealt with.
+        @param packetFilter: who is not heard.
+        @param protocolId: 6 bytes, by which a private network keeps apart.
+        @param refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
+        @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
+        """
+        chance = random or SystemRandom()
+        table: Table[Node] = Table(
+            local.node_id,
+            chance,
+            seconds(),
+            fast_interval=checkInterval,
+            slow_interval=3 * checkInterval,
+            refresh_interval=refreshInterval,
+        )
+        neighbours = Neighbours(table, store.node, netrestrict)
+        self._core = Discv5(
+            local,
+            neighbours,
+            randomBytes,
+            netrestrict=netrestrict,
+            packet_filter=packetFilter,
+            protocol_id=protocolId,
+        )
+        self.filter = self._core.filter
+        self._failures: OrderedDict[bytes, int] = OrderedDict()
+        self._talks: set[Deferred[Any]] = set()
+        super().__init__(
+            self._core,
+            neighbours,
+            table,
+            local,
+            reactor,
+            store,
+            bootnodes,
+            seconds,
+            unixTime,
+            chance,
+            metrics or Metrics(),
+        )
+
+    def _attach(self, edge: DatagramEdge) -> None:
+        edge.handlers.append(self)
+
+    def stop(self) -> Deferred[None]:
+        """
+        Fail everything that is under way with L{ServerStopped<devp2p_tx.errors.ServerStopped>}, and close the socket.
+
+        @return: fires when it is closed. Calling it again, or on what was never started, does no harm.
+        """
+        for talk in list(self._talks):
+            talk.cancel()
+        return super().stop()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return self._core.sessions
+
+    # -- what others ask for ------------------------------------------------------------------------------------------
+
+    def ping(self, node: Node) -> Deferred[Pong]:
+        """
+        Ask whether a node is alive.
+
+        @return: fires with its answer; fails with L{Timeout<devp2p_tx.errors.Timeout>} 0.7 s after it was sent, with
+            L{LocalProtocolError} if the node has no UDP endpoint, or with
+            L{ServerStopped<devp2p_tx.errors.ServerStopped>}. Of all requests to one node only one is under way at a
+            time. Cancelling it, as with all requests, does no more than no longer to wait.
+        """
+        return self._call(partial(self._core.ping, _contact(node)))
+
+    def requestENR(self, node: Node) -> Deferred[Node]:
+        """
+        Ask a node for its record.
+
+        @return: fires with the node as its newest record has it; fails as L{ping}, or with
+            L{InvalidRecord<devp2p_tx.core.enr.record.InvalidRecord>}.
+        """
+        core, known = self._core, node.record
+        return self._call(lambda now, unix_time: core.request_record(_contact(node), now, known))
+
+    def findNode(self, node: Node, target: bytes) -> Deferred[list[Node]]:
+        """
+        Ask a node for nodes near C{target}, which means: at three distances from it.
+
+        @param target: a node id, 32 bytes.
+        @return: fires with up to some 16 nodes that may be contacted; fails as L{ping}.
+        """
+        if len(target) != TARGET_SIZE:
+            return fail(LocalProtocolError(f"a target has {TARGET_SIZE} bytes, not {len(target)}"))
+        return self.findDistances(node, lookup_distances(target, node.node_id))
+
+    def findDistances(self, node: Node, distances: Iterable[int]) -> Deferred[list[Node]]:
+        """
+        Ask a node for nodes at logarithmic distances from it.
+
+        @param distances: 0..256, 0 being the node itself.
+        @return: as L{findNode}.
+        """
+        core, wanted = self._core, tuple(distances)
+        return self._call(lambda now, unix_time: core.find_node(_contact(node), wanted, now))
+
+    def talk(self, node: Node, protocol: bytes, message: bytes) -> Deferred[bytes]:
+        """
+        Send a request of another protocol.
+
+        @param protocol: its name.
+        @return: fires with the answer, which is empty if the node does not know the protocol; fails as L{ping}, or with
+            L{LocalProtocolError} if the request is too long for a packet.
+        """
+        core = self._core
+        return self._call(lambda now, unix_time: core.talk(_contact(node), protocol, message, now))
+
+    # -- other protocols ----------------------------------------------------------------------------------------------
+
+    def registerTalk(self, protocol: bytes, callback: TalkCallback) -> None:
+        """
+        Answer the requests of another protocol.
+
+        @param protocol: its name.
+        @param callback: is given each request, and returns the answer, or a Deferred of it. If it fails the answer is
+            empty; the failure is logged. The Deferred is cancelled when discovery stops.
+        """
+        self._core.register_talk(protocol, partial(self._talked, callback))
+
+    def unregisterTalk(self, protocol: bytes) -> None:
+        """No longer answer them, if they were."""
+        self._core.unregister_talk(protocol)
+
+    def _talked(self, callback: TalkCallback, request: IncomingTalk) -> None:
+        if len(self._talks) >= MAX_TALKS:
+            self._metrics.count("discv5_talk_dropped")
+            return
+        try:
+            answer = callback(request)
+        except Exception:
+            self._talkFailed(Failure(), request)
+            return
+        if not isinstance(answer, Deferred):
+            self._answerTalk(answer, request)
+            return
+        self._talks.add(answer)
+        answer.addCallback(self._answerTalk, request)
+        answer.addErrback(self._talkFailed, request)
+        answer.addBoth(self._talkEnded, answer)
+
+    def _answerTalk(self, message: bytes, request: IncomingTalk) -> None:
+        try:
+            self._core.answer_talk(request, message)
+        except LocalProtocolError:
+            self._talkFailed(Failure(), request)
+
+    def _talkFailed(self, failure: Failure, request: IncomingTalk) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("answering {protocol}", failure, protocol=request.protocol)
+        self._core.answer_talk(request, b"")
+
+    def _talkEnded(self, _: object, talk: Deferred[Any]) -> None:
+        self._talks.discard(talk)
+        if self.isRunning:
+            self._pump()
+
+    # -- what KademliaNode asks for -----------------------------------------------------------------------------------
+
+    def _targetOf(self, key: PublicKey) -> bytes:
+        return key.node_id
+
+    def _newLookup(self, target: bytes) -> Lookup[Node]:
+        return Lookup(target, self._local.node_id, self.table.closest(target))
+
+    def _trackFailure(self, node: Node) -> None:
+        failures = self._failures[node.node_id] = self._failures.pop(node.node_id, 0) + 1
+        if len(self._failures) > MAX_FAILING:
+            self._failures.popitem(last=False)
+        self.table.track_failure(node, failures, self.seconds())
+
+    def _trackSuccess(self, node: Node) -> None:
+        self._failures.pop(node.node_id, None)
+
+    def _cancel(self, call: Any) -> None:
+        self._outcomes.pop(call, None)
+        self._core.cancel(call, self.seconds())
+        self._pump()
+
+    def _handle(self, event: Event) -> None:
+        outcome = self._outcomes.pop(event.call, None)
+        if outcome is None:
+            return
+        if isinstance(event, CallFailed):
+            outcome.errback(event.error)
+        elif isinstance(event, PingAnswered):
+            outcome.callback(event.pong)
+        elif isinstance(event, NodesFound):
+            outcome.callback([Node.from_record(record) for record in event.records])
+        elif isinstance(event, RecordFound):
+            outcome.callback(Node.from_record(event.record))
+        else:
+            outcome.callback(event.message)
+
+    def _handleCoreTimer(self, now: float, unixTime: float) -> None:
+        self._core.handle_timer(now)
+
+
+def _contact(node: Node) -> Contact:
+    return Contact(node.node_id, node.ip, node.udp, node.public_key)

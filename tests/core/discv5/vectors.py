@@ -1,0 +1,22 @@
+"""
+The published vectors; their origins are in C{tests/vectors/discv5.json}.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "discv5.json").read_text())
+
+KEY_A = PrivateKey(bytes.fromhex(VECTORS["keys"]["a"]))
+KEY_B = PrivateKey(bytes.fromhex(VECTORS["keys"]["b"]))
+ID_A, ID_B = KEY_A.public_key.node_id, KEY_B.public_key.node_id
+
+
+def unhex(group: str, name: str) -> dict[str, bytes]:
+    """The texts of a vector, as bytes."""
+    return {key: bytes.fromhex(value) for key, value in VECTORS[group][name].items() if isinstance(value, str)}
