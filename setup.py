@@ -40,6 +40,10 @@ TEST = [
     "hypothesis>=6.130",
 ]
 
+BENCH = [
+    "matplotlib>=3.9",
+]
+
 DEV = [
     *TEST,
     "build>=1.2",
@@ -78,7 +82,7 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"test": TEST, "dev": DEV},
+    extras_require={"test": TEST, "bench": BENCH, "dev": DEV},
     # "twisted.plugins" has no __init__.py, so nothing finds it; and an __init__.py would hide every other plugin.
     packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],
     # Says that this directory itself goes onto the path of an editable install: otherwise the plugin is not found.

@@ -82,6 +82,7 @@ _PARAMETERS: list[list[Any]] = [
         "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
     ],
     ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
+    ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
     ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
@@ -234,7 +235,12 @@ class Options(usage.Options):
 
     def _networkSettings(self) -> dict[str, Any]:
         """The network's settings, and what of them was replaced."""
-        settings = {**NETWORKS[self["network"]].settings(), "discovery": not self["no-discovery"]}
+        versions = [] if self["discovery"] == _NONE else self["discovery"].split(",")
+        settings = {
+            **NETWORKS[self["network"]].settings(),
+            "discovery": bool(versions) and not self["no-discovery"],
+            "discoveryVersions": versions,
+        }
         if self["bootnodes"]:
             settings["bootnodes"] = readNodes([each for text in self["bootnodes"] for each in text.split(",") if each])
         if self["dns-tree"]:

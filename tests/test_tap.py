@@ -123,6 +123,7 @@ class OptionTests(SynchronousTestCase):
             ("--discovery-port is a whole number", "--discovery-port", "udp"),
             ("the discovery port is 0 to 65535", "--discovery-port", "70000"),
             ("enrtree", "--dns-tree", "example.org"),
+            ("versions v4 and v5, not 'v6'", "--discovery", "v4,v6"),
         ):
             self.assertRefused(sentence, *arguments)
 
@@ -145,6 +146,11 @@ class OptionTests(SynchronousTestCase):
 
     def test_without_discovery(self) -> None:
         self.assertFalse(parse("--no-discovery").serverConfig.discovery)
+        self.assertFalse(parse("--discovery=none").serverConfig.discovery)
+
+    def test_versions_of_discovery(self) -> None:
+        self.assertEqual(parse().serverConfig.discoveryVersions, ["v4", "v5"])
+        self.assertEqual(parse("--discovery=v5").serverConfig.discoveryVersions, ["v5"])
 
     def test_the_environment_says_what_options_do_not(self) -> None:
         self.environ(MAX_PEERS="5", DIAL_RATIO="5", NO_DIAL="1", NETWORK="hoodi", STATIC=f"{url(1)} {url(2)}")

@@ -47,6 +47,7 @@ class ServerConfig:
     @ivar messageEvents: whether events tell of every message sent and received.
     @ivar discovery: whether to find other nodes, and let others find us, over UDP. The settings of a public network
         are in L{devp2p_tx.node.networks}.
+    @ivar discoveryVersions: which protocols share its socket: C{v4}, C{v5}.
     @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port.
     @ivar bootnodes: nodes to begin with.
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
@@ -68,6 +69,7 @@ class ServerConfig:
     netrestrict: Netlist | None = None
     messageEvents: bool = False
     discovery: bool = False
+    discoveryVersions: Sequence[str] = ("v4", "v5")
     discoveryPort: int | None = None
     bootnodes: Sequence[Node] = ()
     dnsTrees: Sequence[str] = ()
@@ -88,6 +90,8 @@ class ServerConfig:
             raise ValueError(f"the dial ratio is 1 or more, not {self.dialRatio}")
         if self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
+        if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
+            raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
         for url in self.dnsTrees:
             parse_url(url)
         caps = [(each.name, each.version) for each in self.capabilities]

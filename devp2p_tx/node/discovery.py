@@ -1,6 +1,6 @@
 """
-All by which a node finds others, and is found: its database, its record, discovery v4, lists in DNS, and the line of
-candidates that comes of them.
+All by which a node finds others, and is found: its database, its record, discovery v4 and v5, lists in DNS, and the
+line of candidates that comes of them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from ipaddress import IPv4Address
+from os import urandom
 from random import Random
 from typing import Any
 
@@ -19,6 +20,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.entries import TCP
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
@@ -30,7 +32,9 @@ from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
@@ -48,11 +52,10 @@ _log = Logger()
 
 @implementer(INodeSource)
 class RandomWalkSource:
-    """The random walk of discovery v4 as a source."""
+    """The random walk of discovery v4 or v5 as a source."""
 
-    name = "discv4"
-
-    def __init__(self, discovery: DiscoveryV4) -> None:
+    def __init__(self, discovery: KademliaNode) -> None:
+        self.name: str = discovery.name
         self._walk = discovery.randomNodes()
 
     def next(self) -> Deferred[Node]:
@@ -68,6 +71,7 @@ class Discovery:
     From L{start} to L{stop}, once.
 
     @ivar discv4: discovery v4, if it is on and started.
+    @ivar discv5: discovery v5, likewise.
     """
 
     def __init__(
@@ -80,12 +84,16 @@ class Discovery:
         metrics: Metrics,
         resolver: Callable[[], TextResolver],
         recordChanged: Callable[[], object],
+        randomBytes: RandomBytes = urandom,
     ) -> None:
         """
         @param resolver: makes what looks up lists in DNS.
         @param recordChanged: is called when our record is signed anew.
         """
         self.discv4: DiscoveryV4 | None = None
+        self.discv5: DiscoveryV5 | None = None
+        self._edge: DatagramEdge | None = None
+        self._randomBytes = randomBytes
         self._config = config
         self._reactor = reactor
         self._seconds, self._unixTime = seconds, unixTime
@@ -145,20 +153,27 @@ class Discovery:
         self._later(EXPIRATION_INTERVAL, self._expire)
         if not self._config.discovery:
             return
-        discv4 = DiscoveryV4(
-            self.local,
-            self._reactor,
-            self._store,
-            bootnodes=self._config.bootnodes,
-            netrestrict=self._config.netrestrict,
-            ntpServer=self._config.ntpServer,
-            seconds=self._seconds,
-            unixTime=self._unixTime,
-            random=self._random,
-            metrics=self._metrics,
-        )
-        discv4.start(edge=self._open(interface, port))
-        self.discv4 = discv4
+        edge = self._open(interface, port)
+        shared: dict[str, Any] = {
+            "bootnodes": self._config.bootnodes,
+            "netrestrict": self._config.netrestrict,
+            "seconds": self._seconds,
+            "unixTime": self._unixTime,
+            "random": self._random,
+            "metrics": self._metrics,
+        }
+        if "v4" in self._config.discoveryVersions:
+            ntpServer = self._config.ntpServer
+            self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, ntpServer=ntpServer, **shared)
+        if "v5" in self._config.discoveryVersions:
+            self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, randomBytes=self._randomBytes, **shared)
+        for protocol in self.protocols:
+            protocol.start(edge=edge)
+
+    @property
+    def protocols(self) -> list[KademliaNode]:
+        """The versions of discovery that run."""
+        return [each for each in (self.discv4, self.discv5) if each is not None]
 
     def _open(self, interface: str, port: int) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
@@ -176,8 +191,9 @@ class Discovery:
         for alarm in self._alarms:
             if alarm.active():
                 alarm.cancel()
-        if self.discv4 is not None:
-            await self.discv4.stop()
+        for protocol in self.protocols:
+            await protocol.stop()
+        if self._edge is not None:
             await self._edge.close()
         self._store.close()
 
@@ -201,8 +217,9 @@ class Discovery:
         parts = [f"bootnodes: {len(self._config.bootnodes)}", f"dials: {count('dials')}"]
         if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
             parts.append("errors: " + _listed(errors))
-        if self.discv4 is not None:
-            entries = (entry for bucket in self.discv4.table.view() for entry in bucket.entries)
+        if self.protocols:
+            tables = [protocol.table for protocol in self.protocols]
+            entries = (entry for table in tables for bucket in table.view() for entry in bucket.entries)
             parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
         if unsent := count("udp_unsent"):
             parts.append(f"UDP packets that could not be sent: {unsent}")
@@ -233,8 +250,7 @@ class Discovery:
         seeds = self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random)
         if seeds:
             sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
-        if self.discv4 is not None:
-            sources.append(self._filtered(RandomWalkSource(self.discv4)))
+        sources += [self._filtered(RandomWalkSource(protocol)) for protocol in self.protocols]
         if self._config.dnsTrees:
             trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, self._resolver)
             sources.append(self._filtered(trees))
@@ -264,7 +280,14 @@ class Discovery:
     @property
     def resolve(self) -> Callable[[Node], Deferred[Node]] | None:
         """Searches for where a node is; C{None} if nobody can be asked."""
-        return None if self.discv4 is None else self.discv4.resolve
+        return self.protocols[0].resolve if self.protocols else None
+
+    def info(self) -> dict[str, Any]:
+        """What each version that runs knows, for C{nodeInfo()}."""
+        tables = {protocol.name: {"nodes": len(protocol.table)} for protocol in self.protocols}
+        if self.discv5 is not None:
+            tables[self.discv5.name]["sessions"] = self.discv5.sessions
+        return tables
 
     def succeeded(self, node: Node) -> None:
         """See L{devp2p_tx.node.dialer.DialMemory}."""

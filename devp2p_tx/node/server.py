@@ -43,6 +43,7 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
@@ -140,6 +141,7 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
+            randomBytes,
         )
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
@@ -498,7 +500,7 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
-        if self._discovery.discv4 is not None:
+        if self._discovery.protocols:
             return self._discovery.self()
         ip, port = self._listensAt()
         return Node(self.config.key.public_key, ip, port, port)
@@ -520,7 +522,8 @@ class Server(service.Service):
             "enode": format_node(node),
             "enr": node_text(self._discovery.self()),
             "ip": str(node.ip),
-            "ports": {"discovery": node.udp if self.discv4 else 0, "listener": node.tcp},
+            "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
+            "discovery": self._discovery.info(),
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
@@ -528,6 +531,11 @@ class Server(service.Service):
     def peersInfo(self) -> list[dict[str, Any]]:
         """As go-ethereum's C{admin_peers} shows them, in the order of their node ids."""
         return [peer.info() for peer in self.peers()]
+
+    @property
+    def discv5(self) -> DiscoveryV5 | None:
+        """Discovery v5, while it runs; TALK protocols are registered there."""
+        return self._discovery.discv5
 
     @property
     def discv4(self) -> DiscoveryV4 | None:

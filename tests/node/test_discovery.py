@@ -448,3 +448,52 @@ class StopTests(DiscoveryTestCase):
             self.successResultOf(starting)
             self.successResultOf(stopping)
             self.assertEqual(self.host(number).getDelayedCalls(), [])
+
+
+class VersionTests(DiscoveryTestCase):
+    """Discovery v4 and v5, which share a socket."""
+
+    def make(self, number: int, **config: Any) -> Server:
+        """Nodes with an address to tell, without which nobody is told of them by v5."""
+        return super().make(number, listen=f"tcp:{PORT}:interface={addressOf(number)}", **config)
+
+    def test_v5_alone_fills_the_slots(self) -> None:
+        self.start(BOOT, noDial=True, maxPeers=0, discoveryVersions=["v5"])
+        for number in range(2, 9):
+            self.start(number, discoveryVersions=["v5"])
+        self.moment(60)
+        for number in range(2, 9):
+            self.assertGreaterEqual(self.dialed(number), 2, number)
+            self.assertIsNone(self.servers[number].discv4)
+        self.assertGreater(self.count(2, "candidates_found", source="discv5"), 0)
+
+    def test_both_find_candidates(self) -> None:
+        self.crowd(8, 60)
+        info = self.servers[2].nodeInfo()["discovery"]
+        self.assertGreater(info["discv4"]["nodes"], 3)
+        self.assertGreater(info["discv5"]["nodes"], 3)
+        self.assertGreater(info["discv5"]["sessions"], 0)
+        found = [self.count(2, "candidates_found", source=source) for source in ("discv4", "discv5")]
+        self.assertTrue(all(found), found)
+
+    def test_v4_alone_speaks_no_v5(self) -> None:
+        self.start(BOOT, noDial=True, maxPeers=0, discoveryVersions=["v4"])
+        self.start(2, discoveryVersions=["v4"])
+        self.moment(30)
+        self.assertIsNone(self.servers[2].discv5)
+        self.assertEqual(set(self.servers[2].nodeInfo()["discovery"]), {"discv4"})
+        self.assertEqual(self.dialed(2), 0)
+        self.assertEqual(self.count(2, "candidates_found", source="discv5"), 0)
+
+    def test_talk(self) -> None:
+        self.crowd(3, 60)
+        answering, asking = self.servers[2], self.servers[3]
+        assert answering.discv5 is not None
+        assert asking.discv5 is not None
+        answering.discv5.registerTalk(b"shout", lambda request: request.message.upper())
+        told = asking.discv5.talk(node(2), b"shout", b"hello")
+        self.moment(3)
+        self.assertEqual(self.successResultOf(told), b"HELLO")
+
+    def test_unknown_version(self) -> None:
+        self.assertRaises(ValueError, self.make, 2, discoveryVersions=["v3"])
