@@ -128,7 +128,7 @@ class ServerTests(TCPTestCase):
         for _ in range(20):
             self.echo(one).request(bytes(50_000))
             self.echo(other).request(bytes(50_000))
-        await self.later(0)
+        await self.turn()
         peer.disconnect(DisconnectReason.USELESS_PEER)
         self.assertEqual((await dropped).error, "useless peer")
         self.assertEqual(len(self.echo(one).requests), 20)
