@@ -21,7 +21,7 @@ except ImportError:  # where it was before cryptography 47
 #: Takes some bytes, or what can be read as such, and gives as many.
 Stream = Callable[[Any], bytes]
 #: Takes a nonce (12 bytes), a text, and associated data, and gives the other text. The sealed one is longer by a tag of
-#: 16 bytes; one that was not sealed so raises L{InvalidTag}.
+#: 16 bytes; one that was not sealed so raises C{InvalidTag}.
 SealedText = Callable[[bytes, bytes, bytes], bytes]
 
 
