@@ -57,7 +57,7 @@ _log = Logger()
 
 class DiscoveryV4(KademliaNode):
     """
-    One node's discovery v4, from L{start} to L{stop<devp2p_tx.net.kademlia.KademliaNode.stop>}; it cannot be started again.
+    One node's discovery v4, from L{start} to C{stop}; it cannot be started again.
     """
 
     name = "discv4"
