@@ -76,7 +76,8 @@ class UntilClosed(Protocol):
     """Ends the process with its input."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        reactor.stop()  # type: ignore[attr-defined]
+        if reactor.running:  # type: ignore[attr-defined]
+            reactor.stop()  # type: ignore[attr-defined]
 
 
 def main() -> None:
