@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -126,7 +126,7 @@ class FilteredSource:
         self._reading = None
         fetching = self._fetch(node)
         self._fetching.add(fetching)
-        fetching.addCallbacks(self._fetched, _quietly)
+        fetching.addCallback(self._fetched).addErrback(_quietly)
         fetching.addBoth(lambda _: self._fetching.discard(fetching))
         fetching.addBoth(lambda _: self._pump())
         self._pump()
@@ -145,8 +145,9 @@ class FilteredSource:
 
 
 def _quietly(failure: Failure) -> None:
-    """A node that does not answer is no news."""
-    failure.trap(DevP2PError, Exception)
+    """A node that does not answer is no news; a mistake of ours is."""
+    if not failure.check(DevP2PError, CancelledError):
+        _log.failure("asking a candidate for its record", failure)
 
 
 def forkFilter(chain: ForkFilter) -> Callable[[Node], bool]:

@@ -127,6 +127,11 @@ class SimulatedNode:
         self.discovery.start(PORT)
         self.peers = SimulatedPeers(host, self.node, self.discovery, Random(network.random.getrandbits(64)))  # noqa: S311
 
+    @property
+    def isFilledInTime(self) -> bool:
+        """Whether all its dialled slots were taken within L{FILL_TIME}."""
+        return self.peers.filledAt is not None and self.peers.filledAt - self.joined <= FILL_TIME
+
     def stop(self) -> None:
         """Go, without a word."""
         self.peers.stop()
@@ -145,8 +150,8 @@ class Sample(NamedTuple):
     @ivar tableSize: the mean number of entries in the tables of nodes.
     @ivar liveEntries: how many of all entries are nodes that are still there, from 0 to 1.
     @ivar dialed: the mean number of peers that a node dialled.
-    @ivar filled: how many of the nodes that have been there for L{FILL_TIME} filled all their dialled slots within it,
-        from 0 to 1; 1 while there are none.
+    @ivar old: how many nodes have been there for L{FILL_TIME}.
+    @ivar filled: how many of these filled all their dialled slots within that time, from 0 to 1; 1 if C{old} is 0.
     """
 
     time: float
@@ -157,6 +162,7 @@ class Sample(NamedTuple):
     tableSize: float
     liveEntries: float
     dialed: float
+    old: int
     filled: float
 
 
@@ -273,6 +279,7 @@ class DiscoverySimulation:
     def _sample(self) -> Sample:
         results = self._results or [0]
         there = {node.node.node_id for node in self.nodes}
+        old = [node for node in self.nodes if self.network.clock.rightNow - node.joined >= FILL_TIME]
         entries = [entry.node_id for node in self.nodes for entry in node.discovery.table]
         return Sample(
             time=self.network.clock.rightNow,
@@ -283,14 +290,9 @@ class DiscoverySimulation:
             tableSize=len(entries) / len(self.nodes),
             liveEntries=sum(entry in there for entry in entries) / max(len(entries), 1),
             dialed=sum(len(node.peers.dialed) for node in self.nodes) / len(self.nodes),
-            filled=self._filled(),
+            old=len(old),
+            filled=sum(node.isFilledInTime for node in old) / len(old) if old else 1.0,
         )
-
-    def _filled(self) -> float:
-        now = self.network.clock.rightNow
-        old = [node for node in self.nodes if now - node.joined >= FILL_TIME]
-        filled = [node.peers.filledAt is not None and node.peers.filledAt - node.joined <= FILL_TIME for node in old]
-        return sum(filled) / len(filled) if filled else 1.0
 
 
 def _trapStopped(failure: Failure) -> None:

@@ -136,6 +136,16 @@ class FilteredSourceTests(SynchronousTestCase):
         self.assertNoResult(asked)
         self.assertEqual(self.fetched(3, 8), self.successResultOf(asked))
 
+    def test_mistakes_are_logged(self) -> None:
+        """An error that is no node's doing is told, and the line goes on."""
+        asked = self.filtered.next()
+        self.source.give(1, 2, 3)
+        self.fetching.pop(1).errback(ZeroDivisionError("in fetching"))
+        self.patch(self.filtered, "_passes", lambda node: 1 // (node.tcp - 3))
+        self.fetched(2, 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(self.fetched(3, 4), self.successResultOf(asked))
+
     def test_nothing_unless_asked(self) -> None:
         """The source is asked only when somebody wants a node, and not further when he has got one."""
         self.assertEqual(self.source.asked, [])

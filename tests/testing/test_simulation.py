@@ -10,6 +10,7 @@ from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidSignature
+from devp2p_tx.testing.dialing import SLOTS
 from devp2p_tx.testing.simulation import DiscoverySimulation, SharedCryptography
 
 TARGET = bytes(64)
@@ -27,6 +28,15 @@ class SimulationTests(SynchronousTestCase):
         self.assertGreaterEqual(samples[-1].share, 0.95)
         self.assertGreater(samples[-1].tableSize, 20)
         self.assertTrue(0.8 < samples[-1].liveEntries < 1, samples[-1])
+
+    def test_dialled_slots_are_filled(self) -> None:
+        """Every node that has been there for five minutes filled its slots within them."""
+        simulation = DiscoverySimulation(40, seed=1, joinTime=20.0, churnInterval=300.0)
+        *_, sample = simulation.run(minutes=6, lookups=0)
+        simulation.stop()
+        self.assertGreater(sample.old, 30)
+        self.assertEqual(sample.filled, 1.0)
+        self.assertGreaterEqual(sample.dialed, SLOTS)
 
     def test_reproducible(self) -> None:
         """The same seed makes the same things happen, another one others."""
