@@ -215,7 +215,7 @@ class DiscoveryV4(KademliaNode):
         elif isinstance(event, NodesFound):
             outcome.callback([Node(key, ip, tcp, udp) for key, ip, udp, tcp in event.nodes])
         else:
-            outcome.callback(Node.from_record(event.record))
+            outcome.callback(Node.from_record(event.record, self._local.versions))
 
     def _handleCoreTimer(self, now: float, unixTime: float) -> None:
         self._core.handle_timer(now, unixTime)

@@ -110,7 +110,7 @@ class DiscoveryV5(KademliaNode):
             slow_interval=3 * checkInterval,
             refresh_interval=refreshInterval,
         )
-        neighbours = Neighbours(table, store.node, netrestrict)
+        neighbours = Neighbours(table, store.node, local, netrestrict)
         self._core = Discv5(
             local,
             neighbours,
@@ -289,9 +289,9 @@ class DiscoveryV5(KademliaNode):
         elif isinstance(event, PingAnswered):
             outcome.callback(event.pong)
         elif isinstance(event, NodesFound):
-            outcome.callback([Node.from_record(record) for record in event.records])
+            outcome.callback([Node.from_record(record, self._local.versions) for record in event.records])
         elif isinstance(event, RecordFound):
-            outcome.callback(Node.from_record(event.record))
+            outcome.callback(Node.from_record(event.record, self._local.versions))
         else:
             outcome.callback(event.message)
 

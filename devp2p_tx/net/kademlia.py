@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.discovery import Answer, Changing, DiscoveryCore
@@ -158,17 +158,19 @@ class KademliaNode:
         Begin to answer, and fill the table.
 
         @param port: the UDP port; 0 for one that is free.
-        @param interface: an address of ours; empty for all of IPv4, C{::} for all of both families.
-        @param edge: a socket that is open already, and stays open; then C{port} and C{interface} are not used.
+        @param interface: an address of ours; empty for all of IPv4, C{::} for all of IPv6.
+        @param edge: sockets that are open already, and stay open; then C{port} and C{interface} are not used, and who
+            opened them has told our record of them.
         @raise CannotListenError: the port is taken, or the address not ours.
         """
         self._ownsEdge = edge is None
         if edge is None:
             edge = DatagramEdge(self._reactor, self.seconds, self._unixTime, self._metrics)
             edge.listen(port, interface)
+            self._local.versions = edge.versions
+            self._local.offer(Source.INTERFACE, edge.versions[0], udp=edge.port)
         self.edge = edge
         self._attach(edge)
-        self._local.set_fallback_udp(edge.port)
         self._rearm()
 
     def stop(self) -> Deferred[None]:
@@ -363,10 +365,14 @@ class KademliaNode:
         found = []
         for text in self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random):
             try:
-                found.append(parse_node(text))
+                found.append(self._inOurFamilies(parse_node(text)))
             except InvalidNode:  # somebody else wrote into the database
                 continue
         return found
+
+    def _inOurFamilies(self, node: Node) -> Node:
+        """The node at the endpoint of its record that we can reach."""
+        return node if node.record is None else Node.from_record(node.record, self._local.versions)
 
     async def _resolveBootnodes(self) -> None:
         """Those with a host name, at each refresh, since names move."""
@@ -376,7 +382,7 @@ class KademliaNode:
     def _addressed(self, node: Node) -> Deferred[Node | None]:
         if node.hostname is None:
             ready: Deferred[Node | None] = Deferred()
-            ready.callback(node)
+            ready.callback(self._inOurFamilies(node))
             return ready
         return resolveHost(self._reactor, node.hostname).addCallback(partial(self._withAddress, node))
 

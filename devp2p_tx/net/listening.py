@@ -9,6 +9,21 @@ import re
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 
 from devp2p_tx.errors import InvalidAddress
+from devp2p_tx.net.families import separateFamilies
+
+
+def portNumber(listen: int | str) -> int | None:
+    """
+    The port, if C{listen} is a number alone.
+
+    @raise InvalidAddress: it is a number, and no port.
+    """
+    text = str(listen).strip()
+    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
+        return None
+    if not 0 <= int(text) <= 0xFFFF:
+        raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
+    return int(text)
 
 
 def listenDescription(listen: int | str) -> str:
@@ -17,17 +32,13 @@ def listenDescription(listen: int | str) -> str:
 
     @raise InvalidAddress: a number that is no port.
     """
-    text = str(listen).strip()
-    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
-        return text
-    if not 0 <= int(text) <= 0xFFFF:
-        raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
-    return f"tcp:{int(text)}"
+    number = portNumber(listen)
+    return str(listen).strip() if number is None else f"tcp:{number}"
 
 
 def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEndpoint:
     """
-    An endpoint to listen with.
+    An endpoint to listen with; on an IPv6 address it is for IPv6 alone.
 
     @raise InvalidAddress: neither a port nor an endpoint description that Twisted knows.
     """
@@ -35,7 +46,7 @@ def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEnd
 
     description = listenDescription(listen)
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        endpoint: IStreamServerEndpoint = serverFromString(separateFamilies(reactor), description)
     except (ValueError, TypeError, LookupError, OSError) as error:  # each kind of endpoint has its own
         raise InvalidAddress(
             f"cannot listen on {description!r}: {error}; want a port, such as 30303, or an endpoint, such as"

@@ -12,6 +12,7 @@ from devp2p_tx._version import __version__
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
+from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
 from devp2p_tx.interfaces import ICapability
@@ -34,7 +35,9 @@ class ServerConfig:
     """
     @ivar key: our static key; the node's identity.
     @ivar capabilities: what we offer. Without any, every peer is kept.
-    @ivar listen: where to listen: a port, a Twisted server endpoint string, or C{None}.
+    @ivar listen: where to listen: a port, which is opened in both address families, a Twisted server endpoint string,
+        several of these, or C{None}. Of each address family the first is where others are told to find us.
+    @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
         are let in.
@@ -58,7 +61,8 @@ class ServerConfig:
 
     key: PrivateKey
     capabilities: Sequence[ICapability] = ()
-    listen: int | str | None = None
+    listen: int | str | Sequence[int | str] | None = None
+    advertise: Advertise | None = None
     name: str = field(default_factory=clientName)
     maxPeers: int = DEFAULT_MAX_PEERS
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
@@ -97,6 +101,13 @@ class ServerConfig:
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
+
+    @property
+    def listens(self) -> tuple[int | str, ...]:
+        """All places to listen at."""
+        if self.listen is None:
+            return ()
+        return (self.listen,) if isinstance(self.listen, (int, str)) else tuple(self.listen)
 
     @property
     def maxDialed(self) -> int:

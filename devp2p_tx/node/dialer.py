@@ -246,7 +246,7 @@ class Dialer:
             raise
 
     def _connectTo(self, node: Node) -> Deferred[Any]:
-        return connect(self._reactor, node, lambda address: self._reached(node, address))
+        return connect(self._reactor, node, lambda address: self._reached(node, address), self._admits)
 
     async def _search(self, node: Node) -> Node | None:
         """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""

@@ -5,10 +5,10 @@ line of candidates that comes of them.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from os import urandom
 from random import Random
 from typing import Any
@@ -19,10 +19,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
-from devp2p_tx.core.enr.entries import TCP
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
@@ -34,8 +34,11 @@ from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.kademlia import KademliaNode
+from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.listeners import Listening, listenError
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
 from devp2p_tx.storage.sqlite import open_node_store
@@ -45,7 +48,8 @@ FLUSH_INTERVAL, FLUSH_REST_INTERVAL = 5.0, 0.1
 #: How many peers that were good before a restart are tried first.
 MAX_ANCHORS = 8
 
-_ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
+_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_ANY_IPV4 = parse_address(ANYWHERE[4])
 
 _log = Logger()
 
@@ -84,10 +88,12 @@ class Discovery:
         metrics: Metrics,
         resolver: Callable[[], TextResolver],
         recordChanged: Callable[[], object],
+        interfaces: Callable[[], Iterable[IPAddress]],
         randomBytes: RandomBytes = urandom,
     ) -> None:
         """
         @param resolver: makes what looks up lists in DNS.
+        @param interfaces: tells the addresses of this host.
         @param recordChanged: is called when our record is signed anew.
         """
         self.discv4: DiscoveryV4 | None = None
@@ -102,6 +108,8 @@ class Discovery:
         self._resolver = resolver
         self._recordChanged = recordChanged
         self._alarms: list[IDelayedCall] = []
+        self._bound: dict[int, Bound] = {}
+        self._advertising = Advertising(config.advertise, reactor, interfaces, self.self)
 
     @cached_property
     def _store(self) -> MemoryNodeStore:
@@ -113,7 +121,6 @@ class Discovery:
         """Our record."""
         key = self._config.key
         local = LocalRecord(key, self._unixMs(), self._store.local_seq(key.public_key.node_id), self._signed)
-        local.set_fallback_ip(IPv4Address("127.0.0.1"))
         for capability in self._config.capabilities:
             for entry, value in capability.recordEntries():
                 local.set(entry, value)
@@ -124,36 +131,54 @@ class Discovery:
 
     def _signed(self, seq: int) -> None:
         self._store.set_local_seq(self.local.node_id, seq)
+        self._metrics.count("record_signed")
+        _log.info("our record, number {seq}, says {where}", seq=seq, where=self._where())
         self._recordChanged()
+
+    def _where(self) -> str:
+        said = self.local.advertised().items()
+        return ", ".join(f"{key} {each.value} ({each.source.value})" for key, each in said) or "nothing of where we are"
+
+    def mapped(self, source: Source, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+        """See L{Advertising.mapped}."""
+        self._advertising.mapped(source, ip, tcp, udp)
 
     def _warn(self, sentence: str) -> None:
         _log.warn("{sentence}", sentence=sentence)
 
     def self(self) -> Node:
-        """Ourselves, with our record."""
-        return Node.from_record(self.local.record(self._unixMs()))
+        """Ourselves, with our record; if that has no address, at the one by which this host means itself."""
+        record = self.local.record(self._unixMs())
+        node = Node.from_record(record)
+        if node.ip is not None:
+            return node
+        version = min(self._bound, default=4)
+        ports = endpoint4(record) if version == 4 else endpoint6(record)
+        return replace(node, ip=_LOOPBACK[version], tcp=ports.tcp, udp=ports.udp)
 
     # Start and stop.
 
-    def listensAt(self, ip: IPAddress, port: int) -> None:
-        """RLPx listens there."""
-        self.local.set(TCP, port)
-        if not ip.is_unspecified:
-            self.local.set_fallback_ip(ip)
-
-    def start(self, interface: str, port: int) -> None:
+    def start(self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]]) -> None:
         """
-        Open the UDP socket, if discovery is on, and begin.
+        Open the UDP sockets, if discovery is on, and begin.
 
-        @param interface: an address of ours; empty for all.
-        @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
-        @raise CannotListenError: it is taken.
+        @param listening: where RLPx listens: discovery does there, too, and at the same ports unless the configuration
+            says another; of each address family at the first.
+        @param versions: the address families that this host has, for a node that does not listen.
+        @raise CannotListenError: a port is taken.
         """
+        places: dict[int, Listening] = {}
+        for each in listening:
+            places.setdefault(each.ip.version, each)
+        self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         if not self._config.discovery:
+            self._advertising.start(self.local, self._bound)
             return
-        edge = self._open(interface, port)
+        anywhere = (Listening(parse_address(ANYWHERE[version]), 0, True) for version in (() if places else versions()))
+        edge = self._open(places or {each.ip.version: each for each in anywhere})
+        self._advertising.start(self.local, self._bound)
         shared: dict[str, Any] = {
             "bootnodes": self._config.bootnodes,
             "netrestrict": self._config.netrestrict,
@@ -175,19 +200,28 @@ class Discovery:
         """The versions of discovery that run."""
         return [each for each in (self.discv4, self.discv5) if each is not None]
 
-    def _open(self, interface: str, port: int) -> DatagramEdge:
+    def _open(self, places: Mapping[int, Listening]) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
-        wanted = self._config.discoveryPort
-        try:
-            edge.listen(port if wanted is None else wanted, interface)
-        except CannotListenError as error:
-            if wanted is not None or not _ANY_PORT.match(str(self._config.listen)):
-                raise CannotListenError(f"UDP {interface or 'any'}", error.port, error.socketError) from None
-            edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
+        for version, place in sorted(places.items()):
+            self._openFamily(edge, place)
+            self._bound[version] = Bound(place.ip, place.port, edge.sockets[version].number)
         return edge
 
+    def _openFamily(self, edge: DatagramEdge, place: Listening) -> None:
+        version, wanted = place.ip.version, self._config.discoveryPort
+        interface = "" if place.ip == _ANY_IPV4 else str(place.ip)
+        number = (place.port if wanted is None else wanted) or edge.port
+        isAnyPort = place.isAnyPort if wanted is None else not wanted
+        try:
+            edge.listen(number, interface)
+        except CannotListenError as error:
+            if not (number and isAnyPort):
+                raise listenError(error, "UDP", version) from None
+            edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
+
     async def stop(self) -> None:
-        """Close the socket, and write the database."""
+        """Close the sockets, and write the database."""
+        self._advertising.stop()
         for alarm in self._alarms:
             if alarm.active():
                 alarm.cancel()
@@ -281,6 +315,17 @@ class Discovery:
     def resolve(self) -> Callable[[Node], Deferred[Node]] | None:
         """Searches for where a node is; C{None} if nobody can be asked."""
         return self.protocols[0].resolve if self.protocols else None
+
+    def advertised(self) -> dict[str, dict[str, Any]]:
+        """Each entry of our record that says where we are, who says so, and what speaks for it, for C{nodeInfo()}."""
+        return {
+            key: {
+                "value": each.value if isinstance(each.value, int) else str(each.value),
+                "source": each.source.value,
+                "verdict": each.verdict.value,
+            }
+            for key, each in self.local.advertised().items()
+        }
 
     def info(self) -> dict[str, Any]:
         """What each version that runs knows, for C{nodeInfo()}."""

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from os import urandom
 from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application import service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -45,7 +46,7 @@ from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
-from devp2p_tx.net.listening import serverEndpoint
+from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
@@ -54,6 +55,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
@@ -95,6 +97,7 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
+        interfaces: Callable[[], Iterable[IPAddress]] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -105,11 +108,14 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
+        @param interfaces: tells the addresses of this host; by default those of this machine, or, with a reactor of
+            L{devp2p_tx.testing}, of that host.
         """
         if reactor is None:
             from twisted.internet import reactor
 
             seconds = seconds or time.monotonic
+        interfaces = interfaces or addressesOf(reactor)
         self.config = config
         self.metrics = Metrics()
         self._reactor = reactor
@@ -125,7 +131,6 @@ class Server(service.Service):
         self._pending: set[Conn] = set()
         self._trusted = {node.node_id for node in config.trustedNodes}
         self._feed: Feed[PeerEvent] = Feed()
-        self._ports: list[IListeningPort] = []
         self._transports: set[RLPxProtocol] = set()
         self._stopped: OneShot[None] = OneShot()
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
@@ -141,6 +146,7 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
+            interfaces,
             randomBytes,
         )
         plan = DialPlan(
@@ -159,6 +165,7 @@ class Server(service.Service):
         self._accepting = InboundFactory(
             self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
         )
+        self._listeners = Listeners(reactor, interfaces, self._accepting)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -179,12 +186,12 @@ class Server(service.Service):
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
-        if self.config.listen is None and self.config.noDial:
+        if not self.config.listens and self.config.noDial:
             _log.warn("the server will neither dial nor listen")
         try:
-            if self.config.listen is not None:
-                await self._listen(self.config.listen)
-            self._startDiscovery()
+            for listen in self.config.listens:
+                await self._listeners.listen(listen)
+            self._discovery.start(self._listeners.listening, lambda: self._listeners.versions)
         except Exception:
             await self.stopService()
             raise
@@ -193,15 +200,6 @@ class Server(service.Service):
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
         self._awaitPeer()
-
-    def _startDiscovery(self) -> None:
-        interface, port = "", 0
-        for listening in self._ports:
-            host: Any = listening.getHost()
-            if (ip := addressIP(host)) is not None:
-                self._discovery.listensAt(ip, host.port)
-                interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
-        self._discovery.start(interface, port)
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
@@ -224,13 +222,6 @@ class Server(service.Service):
             self._lonely.cancel()
             self._lonely = None
 
-    async def _listen(self, listen: int | str) -> None:
-        port = await serverEndpoint(self._reactor, listen).listen(self._accepting)
-        if self._phase is not _Phase.RUNNING:
-            await maybeDeferred(port.stopListening)
-            raise ServerStopped("the server was stopped while it started")
-        self._ports.append(port)
-
     def stopService(self) -> Deferred[None]:
         """
         Stop: no connection is let in or dialled any more, every peer is told "client quitting".
@@ -250,8 +241,7 @@ class Server(service.Service):
     async def _stop(self) -> None:
         self._stopAwaitingPeer()
         self._accepting.close()
-        ports, self._ports = self._ports, []
-        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
+        closing: list[Deferred[Any]] = self._listeners.close()
         closing.append(self._dialer.stop())
         for transport in list(self._transports):
             closing.append(transport.whenEnded())
@@ -329,6 +319,8 @@ class Server(service.Service):
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
         self._inbound += peer.inbound
+        if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
+            self._discovery.local.note_reached(ip)
         self._stopAwaitingPeer()
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
@@ -500,22 +492,15 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
-        if self._discovery.protocols:
-            return self._discovery.self()
-        ip, port = self._listensAt()
-        return Node(self.config.key.public_key, ip, port, port)
-
-    def _listensAt(self) -> tuple[IPAddress, int]:
-        """An address that is no answer to "where", such as 0.0.0.0, is given as that of this host to itself."""
-        for listening in self._ports:
-            host: Any = listening.getHost()
-            if (ip := addressIP(host)) is not None:
-                return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port
-        return _LOOPBACK[4], 0
+        if self._phase is _Phase.NEW:
+            return Node(self.config.key.public_key, IPv4Address("127.0.0.1"))
+        node = self._discovery.self()
+        return node if self._discovery.protocols else replace(node, udp=node.tcp, record=None)
 
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
         node = self.self()
+        addresses = [addressText(port.getHost()) for port in self._listeners.ports]
         return {
             "id": node.node_id.hex(),
             "name": self.config.name,
@@ -524,7 +509,9 @@ class Server(service.Service):
             "ip": str(node.ip),
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
-            "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
+            "advertised": self._discovery.advertised(),
+            "listenAddr": addresses[0] if addresses else "",
+            "listenAddrs": addresses,
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
 
@@ -566,9 +553,6 @@ class Server(service.Service):
     def _observe(self, peer: Peer, sent: bool, capability: ICapability, code: int, size: int) -> None:
         kind = PeerEventType.MESSAGE_SENT if sent else PeerEventType.MESSAGE_RECEIVED
         self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
-
-
-_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
 def _orUnknown(info: object) -> object:

@@ -15,6 +15,7 @@ from twisted.logger import globalLogPublisher
 
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.errors import ServerStopped, Timeout
@@ -86,7 +87,7 @@ class ExternalAddressTests(DiscoveryCase):
     def test_votes(self) -> None:
         """Enough of them make it into the record, by PONG as well as by PING."""
         member = self.add(1)
-        member.local.clear_static_ip(4)
+        member.local.offer(Source.FLAG, 4)
         self.network.settle()
         stated = packets.WireEndpoint(ip_address("77.1.1.1").packed, 5555, 0)
         for number in range(2, 2 + MIN_STATEMENTS):

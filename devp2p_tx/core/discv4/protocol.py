@@ -30,7 +30,7 @@ L{Discv4.next_events}, and wake up again at L{Discv4.get_timer}.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 from devp2p_tx.core.addresses import IPAddress, Netlist, kinds, relay_fault
@@ -56,7 +56,7 @@ from devp2p_tx.core.discv4.events import (
 )
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
 from devp2p_tx.core.discv4.replies import AwaitedReplies
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.endpoints import NodeEndpoint, endpoint4, endpoint6, preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
@@ -191,7 +191,7 @@ class Discv4:
         self._answers: dict[tuple[frozenset[int], int], tuple[list[bytes], list[KnownNode]]] = {}
         self._answers_expire = 0
         self._closed = False
-        self._own_endpoint: tuple[Record | None, WireEndpoint] = (None, packets.NO_ENDPOINT)
+        self._own_endpoints: tuple[Record | None, dict[int, WireEndpoint]] = (None, {})
 
     def datagrams_to_send(self) -> list[Datagram]:
         """Take what is to be sent."""
@@ -302,7 +302,7 @@ class Discv4:
     def _send_ping(self, call: PingCall, now: float, unix_time: float) -> None:
         record = self._record(unix_time)
         recipient = WireEndpoint(call.ip.packed, call.port, 0)
-        ping = packets.Ping(self._endpoint(record), recipient, int(unix_time) + EXPIRATION, record.seq)
+        ping = packets.Ping(self._endpoint(record, call.ip), recipient, int(unix_time) + EXPIRATION, record.seq)
         datagram = packets.encode_ping(self._cryptography, ping)
         self._replies.expect(call, packets.datagram_hash(datagram), now)
         self._local.add_contact(call.ip, now)
@@ -314,13 +314,11 @@ class Discv4:
     def _record(self, unix_time: float) -> Record:
         return self._local.record(int(unix_time * 1000))
 
-    def _endpoint(self, record: Record) -> WireEndpoint:
-        """What we announce, which nobody believes but for the TCP port."""
-        if self._own_endpoint[0] is not record:
-            endpoint = preferred_endpoint(record)
-            packed = endpoint.ip.packed if endpoint.ip is not None and endpoint.udp_address() else b""
-            self._own_endpoint = (record, WireEndpoint(packed, endpoint.udp, endpoint.tcp))
-        return self._own_endpoint[1]
+    def _endpoint(self, record: Record, recipient: IPAddress) -> WireEndpoint:
+        """What we announce in the recipient's address family, of which nobody believes more than the TCP port."""
+        if self._own_endpoints[0] is not record:
+            self._own_endpoints = record, {4: _on_wire(endpoint4(record)), 6: _on_wire(endpoint6(record))}
+        return self._own_endpoints[1][recipient.version]
 
     # -- ends of calls ------------------------------------------------------------------------------------------------
 
@@ -553,7 +551,7 @@ class Discv4:
         ip = node.ip
         if ip is None or node.udp <= MAX_LOW_PORT or relay_fault(teller, ip) is not None:
             return None
-        if self._netrestrict is not None and ip not in self._netrestrict:
+        if ip.version not in self._local.versions or (self._netrestrict is not None and ip not in self._netrestrict):
             return None
         try:
             return FoundNode(self._cryptography.key(node.public_key), ip, node.udp, node.tcp)
@@ -571,23 +569,30 @@ class Discv4:
         calls = self._answered(response.request_hash, EnrCall, source)
         for call in calls:
             try:
-                self._succeed(call, RecordFound(call, _check_record(self._cryptography.record(response.record), call)))
+                record = self._cryptography.record(response.record)
+                self._succeed(call, RecordFound(call, _check_record(record, call, self._local.versions)))
             except InvalidRecord as error:
                 self._fail(call, error)
         return None if calls else Refusal.UNSOLICITED
 
 
-def _check_record(record: Record, call: EnrCall) -> Record:
+def _on_wire(endpoint: NodeEndpoint) -> WireEndpoint:
+    packed = endpoint.ip.packed if endpoint.ip is not None and endpoint.udp_address() else b""
+    return WireEndpoint(packed, endpoint.udp, endpoint.tcp)
+
+
+def _check_record(record: Record, call: EnrCall, versions: Collection[int]) -> Record:
     """
     The newer of the record that came and the known one.
 
+    @param versions: the address families in which the node is looked for.
     @raise InvalidRecord: it is no record of the node asked, or names an address that the node may not tell.
     """
     if record.node_id != call.node_id:
         raise InvalidRecord("invalid ID in response record")
     if call.known is not None and record.seq < call.known.seq:
         return call.known
-    fault = relay_fault(call.ip, preferred_endpoint(record).ip)
+    fault = relay_fault(call.ip, preferred_endpoint(record, versions).ip)
     if fault is not None:
         raise InvalidRecord(f"invalid IP in response record: {fault}")
     return record

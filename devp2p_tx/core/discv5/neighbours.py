@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.enr.url import parse_node
@@ -22,15 +23,21 @@ class Neighbours:
     """
 
     def __init__(
-        self, table: Table[Node], remembered: Callable[[bytes], str | None], netrestrict: Netlist | None = None
+        self,
+        table: Table[Node],
+        remembered: Callable[[bytes], str | None],
+        local: LocalRecord,
+        netrestrict: Netlist | None = None,
     ) -> None:
         """
         @param remembered: the text of a node (32 bytes) that a database has, if it has it.
+        @param local: knows in which address families nodes can be reached.
         @param netrestrict: nodes elsewhere do not enter; C{None} for no restriction.
         """
         self.changed = False
         self._table = table
         self._remembered = remembered
+        self._local = local
         self._netrestrict = netrestrict
 
     def record(self, node_id: bytes) -> Record | None:
@@ -54,7 +61,7 @@ class Neighbours:
         another node had told it.
         """
         self.changed = True
-        node = Node.from_record(record)
+        node = Node.from_record(record, self._local.versions)
         if self._netrestrict is not None and node.ip not in self._netrestrict:
             return
         if node.ip == ip and node.udp == port:

@@ -496,7 +496,7 @@ class Discv5:
         if call.total is None:
             call.total = min(nodes.total, MAX_ANSWERS)
         for encoded in nodes.records:
-            record = read_told(encoded, call.node_id, call.ip, call.distances)
+            record = read_told(encoded, call.node_id, call.ip, call.distances, self._local.versions)
             if record is not None and self._is_wanted(record):
                 call.records.setdefault(record.node_id, record)
         if call.received >= call.total:
@@ -505,7 +505,7 @@ class Discv5:
             self._calls.wait(call, now)
 
     def _is_wanted(self, record: Record) -> bool:
-        return self._netrestrict is None or preferred_endpoint(record).ip in self._netrestrict
+        return self._netrestrict is None or preferred_endpoint(record, self._local.versions).ip in self._netrestrict
 
     # -- other protocols ----------------------------------------------------------------------------------------------
 

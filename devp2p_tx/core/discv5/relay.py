@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress, relay_fault
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.endpoints import VERSIONS, preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import log_distance
 
@@ -50,11 +50,18 @@ def tellable_records(table: NodeTable, distance: int, asker: IPAddress) -> list[
     ]
 
 
-def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int]) -> Record | None:
+def read_told(
+    encoded: bytes,
+    teller_id: bytes,
+    teller_ip: IPAddress,
+    distances: Collection[int],
+    versions: Collection[int] = VERSIONS,
+) -> Record | None:
     """
     A record that was told, if it is one, and its node may be contacted.
 
     @param distances: from the teller, of nodes that were asked for.
+    @param versions: the address families in which nodes are contacted.
     """
     try:
         record = Record.decode(encoded)
@@ -62,7 +69,7 @@ def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances:
         return None
     if log_distance(teller_id, record.node_id) not in distances:
         return None
-    endpoint = preferred_endpoint(record)
+    endpoint = preferred_endpoint(record, versions)
     if endpoint.udp <= MAX_LOW_PORT or relay_fault(teller_ip, endpoint.ip) is not None:
         return None
     return record

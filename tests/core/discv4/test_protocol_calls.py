@@ -26,7 +26,7 @@ from devp2p_tx.core.discv4.events import (
 )
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT, SUSPICIOUS_TIMEOUTS
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
 from tests.core.discv4.playing import (
@@ -458,8 +458,7 @@ class TwoNodesTests(SynchronousTestCase):
         nodes = []
         for our_key, (ip, port) in zip(keys, homes, strict=True):
             local = LocalRecord(our_key, int(START * 1000))
-            local.set_static_ip(ip)
-            local.set_fallback_udp(port)
+            local.offer(Source.FLAG, 4, ip, udp=port)
             nodes.append(Discv4(local, FakeTable()))
         now, events = 0.0, []
         them = (PEER.public_key.node_id, *homes[1])

@@ -22,6 +22,7 @@ from devp2p_tx.core.discv5.events import (
     TalkAnswered,
 )
 from devp2p_tx.core.discv5.packets import ORDINARY
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.kademlia.distance import log_distance
@@ -180,7 +181,7 @@ class ResponseTests(CallTestCase):
 
     def test_statements(self) -> None:
         """Where a callee saw us counts as a vote, once for its address; not so if nothing was asked."""
-        self.alice.local.clear_static_ip(4)
+        self.alice.local.offer(Source.FLAG, 4)
         for number in range(10, 10 + MIN_STATEMENTS):
             host = Player(number, f"99.2.{number}.1")
             self.players.append(host)
@@ -199,11 +200,11 @@ class ResponseTests(CallTestCase):
 
     def test_useless_statements(self) -> None:
         """Neither port 0 nor an unspecified address is one."""
-        self.alice.local.clear_static_ip(4)
+        self.alice.local.offer(Source.FLAG, 4)
         for ip, port in [("99.7.7.7", 0), ("0.0.0.0", 1)]:
             call = self.ping(self.alice, self.bob)
             self.assertIsNone(self.answer(self.pong(call, ip, port)))
-        self.assertEqual(self.alice.local._of4.votes._statements.keys(), {self.bob.ip})  # that of connect()
+        self.assertEqual(self.alice.local._families[4].votes._statements.keys(), {self.bob.ip})  # that of connect()
 
     def test_talk(self) -> None:
         """An answer of another protocol."""
@@ -351,7 +352,7 @@ class RecordTests(CallTestCase):
 
     def test_none(self) -> None:
         """A node that does not tell its record, as it has no address for us."""
-        self.bob.local.set_static_ip(ip_address("127.0.0.1"))
+        self.bob.local.offer(Source.FLAG, 4, ip_address("127.0.0.1"))
         self.now += 1
         self.assert_failed(self.alice, self.request(), InvalidRecord, "0 nodes")
 
