@@ -34,11 +34,12 @@ from twisted.python.logfile import LogFile
 
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import DevP2PError
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.listening import listenDescription
+from devp2p_tx.net.listening import portNumber
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
     DEFAULT_MAX_PEERS,
@@ -51,8 +52,9 @@ from devp2p_tx.node.server import Server
 from devp2p_tx.storage.keyfile import load_or_create_key, parse_key
 
 _KEY_FILE = "nodekey"
-_REPEATABLE = ("capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
+_REPEATABLE = ("listen", "capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
 _NONE = "none"
+_PORT = "30303"
 
 _log = Logger()
 
@@ -70,16 +72,17 @@ _FLAGS: list[list[Any]] = [
 
 _PARAMETERS: list[list[Any]] = [
     [
-        "listen",
-        "l",
-        "30303",
-        "Where to listen: a port, a Twisted endpoint such as tcp:30303:interface=127.0.0.1, or 'none'.",
-    ],
-    [
         "network",
         "n",
         "mainnet",
         "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
+    ],
+    [
+        "advertise",
+        None,
+        None,
+        "Where others are told to find us, whatever we find out: tcp=HOST:PORT,udp=HOST:PORT,tcp6=[HOST]:PORT,"
+        "udp6=[HOST]:PORT, or some of these; a host is an address or a name. [default: what we find out]",
     ],
     ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
     ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
@@ -120,6 +123,15 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]
         for name in _REPEATABLE:
             self[name] = []
+
+    def opt_listen(self, place: str) -> None:
+        """
+        Where to listen (repeatable): a port, which is opened for IPv4 and IPv6, a Twisted endpoint such as
+        tcp:30303:interface=127.0.0.1, or none. [default: 30303]
+        """
+        self["listen"].append(place)
+
+    opt_l = opt_listen
 
     def opt_capability(self, capability: str) -> None:
         """
@@ -217,7 +229,8 @@ class Options(usage.Options):
     def _serverConfig(self) -> ServerConfig:
         netrestrict = self["netrestrict"]
         return ServerConfig(
-            listen=None if self["listen"] == _NONE else listenDescription(self["listen"]),
+            listen=_places(self["listen"] or [_PORT]),
+            advertise=None if self["advertise"] is None else Advertise.parse(self["advertise"]),
             name=clientName(_identity(self["identity"])),
             capabilities=[each for text in self["capability"] for each in findCapabilities(text)],
             maxPeers=self._number("max-peers"),
@@ -272,6 +285,22 @@ class Options(usage.Options):
         if self["node-key-hex"]:
             return parse_key(self["node-key-hex"])
         return load_or_create_key(Path(self["node-key"] or self._dataDir / _KEY_FILE))
+
+
+def _places(texts: Sequence[str]) -> Sequence[str] | None:
+    """
+    Where to listen.
+
+    @raise devp2p_tx.errors.InvalidAddress: a number that is no port.
+    @raise usage.UsageError: here and nowhere.
+    """
+    if _NONE in texts:
+        if len(texts) > 1:
+            raise usage.UsageError("--listen none goes with no other --listen")
+        return None
+    for text in texts:
+        portNumber(text)
+    return texts
 
 
 def _identity(text: str) -> str:

@@ -131,7 +131,6 @@ class Discovery:
 
     def _signed(self, seq: int) -> None:
         self._store.set_local_seq(self.local.node_id, seq)
-        self._metrics.count("record_signed")
         _log.info("our record, number {seq}, says {where}", seq=seq, where=self._where())
         self._recordChanged()
 

@@ -257,7 +257,7 @@ class LifeTests(DatagramEdgeCase):
         self.network.advance(REOPEN_INTERVAL)
         self.receive(b"a1")
         self.assertEqual((len(self.first.given), self.sent(THERE, 4000)), (1, [(b"x", (HERE, 30303))]))
-        self.assertEqual(self.metrics.value("udp_reopened"), 1)
+        self.assertEqual(self.metrics.value("udp_reopened", family="IPv4"), 1)
 
     def test_broken_socket_whose_port_is_taken(self) -> None:
         """It is tried until the port is free."""

@@ -236,7 +236,7 @@ class PortTests(DiscoveryTestCase):
         starting = server.startService()
         self.moment(2)
         error = self.failureResultOf(starting, CannotListenError).value
-        self.assertIn(f"UDP any:{PORT}", str(error))
+        self.assertIn(f"IPv4 UDP 0.0.0.0:{PORT}", str(error))
         self.assertIn("already in use", str(error))
         self.assertFalse(server.isRunning)
         self.host(2).listenTCP(PORT, Factory.forProtocol(Protocol)).stopListening()
