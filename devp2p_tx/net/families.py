@@ -77,8 +77,10 @@ def _bound(kind: int, port: int, interface: str) -> socket.socket:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        [(*_, address), *_] = socket.getaddrinfo(interface, port, socket.AF_INET6, kind, flags=socket.AI_NUMERICHOST)
-        opened.bind(address)
+        [(*_, (host, _, *scope)), *_] = socket.getaddrinfo(
+            interface, None, socket.AF_INET6, kind, flags=socket.AI_NUMERICHOST
+        )
+        opened.bind((host, port, *scope))
     except (OSError, OverflowError) as error:
         if opened is not None:
             opened.close()

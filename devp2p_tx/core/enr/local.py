@@ -120,7 +120,7 @@ class _Family:
     def predict(self, now: float) -> bool:
         """Count the votes; whether another endpoint is offered than before."""
         predicted = self.votes.prediction(now)
-        if predicted is not None:
+        if predicted is None and self.predicted is not None:
             self._hold_until = now + HOLD
         if predicted == self.predicted and (predicted is not None or now < self._hold_until):
             return False

@@ -274,7 +274,7 @@ class SettlingTests(OfferCase):
         self.state(PREDICTED, 1, now=WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
         self.assertEqual(self.verdicts(), {"ip": "not yet seen", "udp": "not yet seen"})
-        self.state(PREDICTED, 1, now=HOLD + WINDOW)
+        self.state(PREDICTED, 1, now=HOLD + WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
 
     def test_contact_lets_time_pass(self) -> None:
@@ -282,7 +282,7 @@ class SettlingTests(OfferCase):
         self.state(PREDICTED, MIN_STATEMENTS)
         self.local.add_contact(ip_address("6.6.6.6"), WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
-        self.local.add_contact(ip_address("6.6.6.6"), HOLD + WINDOW)
+        self.local.add_contact(ip_address("6.6.6.6"), HOLD + WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
 
 
