@@ -125,6 +125,18 @@ class PingTests(ProtocolTestCase):
         senders = [payload.sender.ip for payload in self.sent() if isinstance(payload, packets.Ping)]
         self.assertEqual(senders, [ip_address("99.1.1.1"), ip_address("99.1.1.77")])
 
+    def test_endpoint_of_the_family(self) -> None:
+        """PINGs tell where we are in the family in which they are sent: the TCP port may be another one there."""
+        self.local.offer(Source.FLAG, 6, ip_address("2600::1"), tcp=40305, udp=40301)
+        for ip in (PEER_IP, ip_address("2600::2")):
+            self.node.ping(STRANGER.public_key.node_id, ip, 9, self.now, self.unix_time)
+        told = [packets.decode(each.data)[0] for each in self.node.datagrams_to_send()]
+        senders = [payload.sender for payload in told if isinstance(payload, packets.Ping)]
+        self.assertEqual(
+            [(each.ip, each.udp, each.tcp) for each in senders],
+            [(ip_address("99.1.1.1"), 30301, 30305), (ip_address("2600::1"), 40301, 40305)],
+        )
+
     def test_no_endpoint_of_our_own(self) -> None:
         """Who does not know its address says so."""
         node = Discv4(LocalRecord(OUR_KEY, 1), self.table)

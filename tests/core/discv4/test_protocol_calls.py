@@ -271,6 +271,15 @@ class FindNodeCallTests(ProtocolTestCase):
         self.advance(RESPONSE_TIMEOUT)
         self.assertEqual(self.found(call), tuple(nodes))
 
+    def test_other_family(self) -> None:
+        """Who has one address family hears of nodes in that."""
+        for versions, expected in [((4,), (node(10),)), ((6,), (node(12, "2a00::1"),))]:
+            self.local.versions = versions
+            call = self.find_node()
+            self.tell([node(10), node(12, "2a00::1")])
+            self.advance(RESPONSE_TIMEOUT)
+            self.assertEqual(self.found(call), expected if self.netrestrict is None or versions == (4,) else ())
+
 
 class NetrestrictTests(FindNodeCallTests):
     """The same within a list of networks that holds all of them."""

@@ -27,7 +27,7 @@ from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from tests.core.discv5.playing import COUNTER, PORT, Player, ProtocolTestCase, make_record
+from tests.core.discv5.playing import COUNTER, PORT, Player, ProtocolTestCase, key, make_record
 
 
 class CallTestCase(ProtocolTestCase):
@@ -310,6 +310,20 @@ class NodesTests(CallTestCase):
         self.assertEqual(self.found(), ([], True))
         self.assertIsNone(self.tell(self.find(5), [make_record(5, udp=1025)]))
         self.assertEqual(len(self.found()[0]), 1)
+
+    def test_other_family(self) -> None:
+        """Who has one address family hears of nodes in that, and of those in both."""
+        endpoints = {b"ip": ip_address("98.1.1.1").packed, b"ip6": ip_address("2600::1").packed, b"udp": b"\x76\x5f"}
+        both = Record.sign(key(7), 1, dict(endpoints))
+        four = make_record(5)
+        six = Record.sign(key(6), 1, {b"ip6": endpoints[b"ip6"], b"udp6": endpoints[b"udp"]})
+        for versions, expected in [((4,), [four, both]), ((6,), [six, both]), ((4, 6), [four, six, both])]:
+            self.alice.local.versions = versions
+            self.assertIsNone(self.tell(self.find(5, 6, 7), [four, six, both]))
+            if self.netrestrict is None:
+                self.assertEqual(self.found(), (expected, True), versions)
+            else:
+                self.assertEqual(self.found()[0], [each for each in (four, both) if 4 in versions])
 
 
 class RestrictedTests(NodesTests):
