@@ -272,9 +272,8 @@ class ChangeTests(AdvertisingCase):
         self.network.move(self.host(BOOT), "34.0.99.1", publicAddress(BOOT, 6))
         self.moment(60)
         self.assertEqual(self.numbers(BOOT), [4])
-        self.assertEqual(
-            [(each.type.value, each.error) for each in self.events[BOOT]], [("drop", "nothing to read in time (open)")]
-        )
+        [drop] = self.events[BOOT]
+        self.assertEqual((drop.type.value, drop.error), ("drop", "nothing to read in time (open)"))
         self.assertEqual((self.events[4], self.peers[6].peerCount), ([], 1))
 
     def test_sessions(self) -> None:
