@@ -221,6 +221,11 @@ class DatagramEdge:
         """The number of the port, that of IPv4 if there are two; 0 before L{listen}."""
         return next((self.sockets[version].number for version in self.versions), 0)
 
+    @property
+    def interface(self) -> str:
+        """What the socket of L{port} is bound to, as it was given to L{listen}."""
+        return next((self.sockets[version].interface for version in self.versions), "")
+
     def close(self) -> Deferred[Any]:
         """Close the sockets; fires when they are closed."""
         return DeferredList([each.close() for each in self.sockets.values()])

@@ -73,6 +73,7 @@ class Advertising:
         self._alarm: IDelayedCall | None = None
         self._resolving: Deferred[None] | None = None
         self._unresolved: set[str] = set()
+        self._mapped: dict[Source, tuple[int | None, int | None]] = {}
 
     def start(self, local: LocalRecord, bound: Mapping[int, Bound]) -> None:
         """
@@ -92,15 +93,21 @@ class Advertising:
         if self._resolving is not None:
             self._resolving.cancel()
 
-    def mapped(self, source: Source, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
         """
-        A router, or a server that was asked, says where we are, in place of all that it said before.
+        A way through the NAT says where we are from outside.
 
-        @param source: L{Source.MAPPING} or L{Source.STUN}.
-        @param ip: our address outside; C{None} if it is not known.
-        @param tcp: the port outside that leads to ours; C{None} or 0 if there is none; C{udp} likewise.
+        @param source: which way, such as C{upnp} or C{stun}.
+        @param ip: our outer address; C{None} if it is not known any more.
+        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what was said of it last stays.
+        @param udp: likewise of discovery.
         """
-        self._local.offer(source, 4 if ip is None else ip.version, ip, tcp, udp)
+        kind = Source.STUN if source == "stun" else Source.MAPPING
+        last = self._mapped.get(kind, (None, None))
+        ports = self._mapped[kind] = tcp or last[0], udp or last[1]
+        for version in VERSIONS:
+            isItsFamily = version == (4 if ip is None else ip.version)
+            self._local.offer(kind, version, *((ip, *ports) if isItsFamily else ()))
         self._changed()
 
     # Our user's word.

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
-from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
@@ -138,7 +138,7 @@ class Discovery:
         said = self.local.advertised().items()
         return ", ".join(f"{key} {each.value} ({each.source.value})" for key, each in said) or "nothing of where we are"
 
-    def mapped(self, source: Source, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
         """See L{Advertising.mapped}."""
         self._advertising.mapped(source, ip, tcp, udp)
 

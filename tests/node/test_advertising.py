@@ -10,7 +10,6 @@ from typing import Any
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.advertise import Advertise
-from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.node.advertising import REFRESH_INTERVAL
 from devp2p_tx.node.server import Server
@@ -132,7 +131,7 @@ class FlagTests(AdvertisingCase):
         """Everybody sees the node elsewhere, a router maps something else: that shows in the verdict, nowhere else."""
         self.startSaying(2, "tcp=8.8.8.8:40404,udp=8.8.8.8:40404")
         self.crowdAround(2)
-        self.servers[2]._discovery.mapped(Source.MAPPING, ip_address("9.9.9.9"), 1, 2)
+        self.servers[2]._discovery.mapped("upnp", ip_address("9.9.9.9"), 1, 2)
         shown = self.advertised(2)
         self.assertEqual(shown["ip"], ("8.8.8.8", "flag", CONTRADICTED))
         self.assertEqual(shown["udp"], (40404, "flag", CONTRADICTED))
@@ -184,25 +183,34 @@ class MappingTests(AdvertisingCase):
     """What a router or a STUN server says."""
 
     def test_mapped(self) -> None:
-        """All of it comes into the record with one number, is told, and goes when it is over."""
+        """All of it comes into the record with one number, and is told; when the address is lost the ports stay."""
         self.behindNAT(2)
         server = self.start(2, bootnodes=[])
         told = self.tell(server)
-        server._discovery.mapped(Source.MAPPING, ip_address("9.9.9.9"), 1111, 2222)
+        server._discovery.mapped("upnp", ip_address("9.9.9.9"), 1111, 2222)
         self.moment()
         shown = {key: each[:2] for key, each in self.advertised(2).items() if not key.endswith("6")}
         mapped = {"ip": ("9.9.9.9", "mapping"), "tcp": (1111, "mapping"), "udp": (2222, "mapping")}
         self.assertEqual(shown, mapped)
         self.assertEqual([(str(each.ip), each.tcp, each.udp) for each in told], [("9.9.9.9", 1111, 2222)])
-        server._discovery.mapped(Source.MAPPING, None, None, None)
+        server._discovery.mapped("upnp", None, None, None)
         self.moment()
-        self.assertEqual((self.values(2).get("ip"), self.values(2)["tcp"], len(told)), (None, PORT, 2))
+        self.assertEqual((self.values(2).get("ip"), self.values(2)["tcp"], len(told)), (None, 1111, 2))
+        server._discovery.mapped("upnp", ip_address("9.9.9.10"), None, 3333)
+        self.assertEqual((self.values(2)["ip"], self.values(2)["tcp"], self.values(2)["udp"]), ("9.9.9.10", 1111, 3333))
+
+    def test_ipv6(self) -> None:
+        """A way through for IPv6 is none for IPv4."""
+        self.start(2, bootnodes=[])._discovery.mapped("pcp", ip_address("2600::9"), 1111, 2222)
+        shown = {key: each[1] for key, each in self.advertised(2).items()}
+        sources = dict.fromkeys(("ip", "tcp", "udp"), "interface") | dict.fromkeys(("ip6", "tcp6", "udp6"), "mapping")
+        self.assertEqual(shown, sources)
 
     def test_stun(self) -> None:
         """A server's word counts less than that of many nodes."""
         self.behindNAT(2)
         server = self.start(2, bootnodes=[])
-        server._discovery.mapped(Source.STUN, ip_address("9.9.9.9"), None, None)
+        server._discovery.mapped("stun", ip_address("9.9.9.9"), None, None)
         self.assertEqual(self.advertised(2)["ip"], ("9.9.9.9", "STUN", UNSEEN))
         self.crowdAround(2)
         self.assertEqual(self.advertised(2)["ip"], (publicAddress(2, 4), "votes", SEEN))
