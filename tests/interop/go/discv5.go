@@ -86,8 +86,6 @@ func (d *discoveryNode) run(ctx context.Context, c nodeCommand) (object, error) 
 	case "set":
 		d.v5.LocalNode().Set(enr.WithEntry(c.Key, c.Value))
 		return object{"record": d.v5.Self().String()}, nil
-	case "table":
-		return object{"records": texts(d.v5.AllNodes())}, nil
 	case "lookup", "wait":
 		id, err := enode.ParseID(c.ID)
 		if err != nil {

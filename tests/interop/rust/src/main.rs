@@ -123,7 +123,6 @@ async fn run(node: &Discv5, command: &Command) -> Outcome<Value> {
             let seq = command.0["seq"].as_u64().unwrap_or_default();
             json!({"record": wait_for(node, command.node_id()?, seq, live).await.to_base64()})
         }
-        "table" => json!({"records": texts(&node.table_entries_enr())}),
         _ => return Err("unknown command".into()),
     })
 }
