@@ -31,6 +31,8 @@ CROWD_DISTANCES, CROWD_AT_EACH = (256, 255, 254), 6
 MAX_RESULTS = 16
 #: The largest message to and from protocol "echo", of which type, lists, request id and name take some bytes.
 LARGEST_REQUEST, LARGEST_RESPONSE = MAX_MESSAGE_SIZE - 21, MAX_MESSAGE_SIZE - 16
+#: How many calls are made at once.
+MANY = 20
 #: How many others have to say where a node is, until it believes it.
 VOTES = 10
 
@@ -175,6 +177,22 @@ class SessionTests(DiscoveryTestCase):
         self.assertTrue(again.heard[HANDSHAKE])
         self.assertFalse(again.heard[WHOAREYOU])
         await again.discovery.ping(parse_node(theirs.record))
+
+    async def test_manyCalls(self) -> None:
+        """Of many calls at once none is lost: not those that wait for the first handshake, nor after a restart."""
+        ours, theirs = await self.both()
+        known = ours.record
+        await self.theyCallOften(theirs, known)
+        pings = [ours.discovery.ping(parse_node(theirs.record)) for _ in range(MANY)]
+        self.assertEqual(len(await gatherResults(pings, consumeErrors=True)), MANY)
+        await ours.discovery.stop()
+        await self.ours(ours.key, port=ours.port)
+        await self.theyCallOften(theirs, known)
+
+    async def theyCallOften(self, theirs: ForeignNode, record: str) -> None:
+        """They send many requests at once, and hear an answer to each."""
+        pings = [Deferred.fromCoroutine(theirs.ask("ping", record=record)) for _ in range(MANY)]
+        self.assertEqual(len(await gatherResults(pings, consumeErrors=True)), MANY)
 
     async def test_theyRestart(self) -> None:
         """They lost the session: what we send with it is challenged, and our call succeeds."""
