@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
@@ -31,7 +31,6 @@ def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
     """A node at a free port."""
     key = PrivateKey.generate(urandom)
     local = LocalRecord(key, int(time() * 1000))
-    local.offer(Source.FLAG, 4, parse_address(LOOPBACK))
     discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, checkInterval=1.0)
     discovery.start(0, LOOPBACK)
     assert discovery.edge is not None

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord, Source
@@ -43,6 +43,7 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DevP2PError, InvalidNode, LocalProtocolError, ServerStopped, Timeout
 from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.hostnames import resolveHost
 from devp2p_tx.net.oneshot import OneShot
 
@@ -168,7 +169,9 @@ class KademliaNode:
             edge = DatagramEdge(self._reactor, self.seconds, self._unixTime, self._metrics)
             edge.listen(port, interface)
             self._local.versions = edge.versions
-            self._local.offer(Source.INTERFACE, edge.versions[0], udp=edge.port)
+            bound = parse_address(interface or ANYWHERE[4])
+            ip = None if bound.is_unspecified else bound
+            self._local.offer(Source.INTERFACE, bound.version, ip, udp=edge.port)
         self.edge = edge
         self._attach(edge)
         self._rearm()

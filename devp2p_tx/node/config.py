@@ -37,7 +37,6 @@ class ServerConfig:
     @ivar capabilities: what we offer. Without any, every peer is kept.
     @ivar listen: where to listen: a port, which is opened in both address families, a Twisted server endpoint string,
         several of these, or C{None}. Of each address family the first is where others are told to find us.
-    @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
         are let in.
@@ -58,12 +57,12 @@ class ServerConfig:
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
     @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
+    @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     """
 
     key: PrivateKey
     capabilities: Sequence[ICapability] = ()
     listen: int | str | Sequence[int | str] | None = None
-    advertise: Advertise | None = None
     name: str = field(default_factory=clientName)
     maxPeers: int = DEFAULT_MAX_PEERS
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
@@ -82,6 +81,7 @@ class ServerConfig:
     chain: Chain | None = None
     database: str = ""
     ntpServer: str | None = None
+    advertise: Advertise | None = None
 
     def __post_init__(self) -> None:
         """
