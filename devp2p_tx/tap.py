@@ -65,6 +65,7 @@ def defaultDataDir() -> Path:
 
 _FLAGS: list[list[Any]] = [
     ["no-dial", None, "Dial nobody, static nodes included."],
+    ["lan", None, "Look for nodes in private networks, too, and not only in those that this host itself is in."],
     ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
 ]
 
@@ -90,6 +91,7 @@ _PARAMETERS: list[list[Any]] = [
     ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
     ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
     ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+    ["netdeny", None, None, "Networks never to speak with, such as 203.0.113.0/24."],
     ["identity", None, "", "A word of yours in the name that peers see."],
     ["log-format", None, "text", "How to log: text, or json (an object a line)."],
 ]
@@ -215,7 +217,6 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
 
     def _serverConfig(self) -> ServerConfig:
-        netrestrict = self["netrestrict"]
         return ServerConfig(
             listen=None if self["listen"] == _NONE else listenDescription(self["listen"]),
             name=clientName(_identity(self["identity"])),
@@ -226,7 +227,9 @@ class Options(usage.Options):
             noDial=bool(self["no-dial"]),
             staticNodes=readNodes(self["static"]),
             trustedNodes=readNodes(self["trusted"]),
-            netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
+            netrestrict=self._netlist("netrestrict"),
+            netdeny=self._netlist("netdeny"),
+            lan=bool(self["lan"]),
             discoveryPort=None if self["discovery-port"] is None else self._number("discovery-port"),
             **self._networkSettings(),
             key=self._key(),
@@ -260,6 +263,9 @@ class Options(usage.Options):
         except OSError as error:
             raise usage.UsageError(f"cannot make the folder {self._dataDir}: {error.strerror}") from None
         return str(self._dataDir / f"nodes-{self['network']}.sqlite")
+
+    def _netlist(self, option: str) -> Netlist | None:
+        return None if self[option] is None else Netlist.parse(self[option])
 
     def _number(self, option: str) -> int:
         text = str(self[option])

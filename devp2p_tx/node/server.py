@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
@@ -44,7 +45,8 @@ from devp2p_tx.errors import (
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
-from devp2p_tx.net.dns import TextResolver, systemResolver
+from devp2p_tx.net.dns import Resolver, systemResolver
+from devp2p_tx.net.hostnames import HostNames, isReal
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
@@ -94,7 +96,7 @@ class Server(service.Service):
         randomBytes: RandomBytes = urandom,
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
-        resolver: Callable[[], TextResolver] | None = None,
+        resolver: Callable[[], Resolver] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -104,7 +106,8 @@ class Server(service.Service):
         @param randomBytes: randomness for keys.
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
-        @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
+        @param resolver: makes what looks up lists in DNS, and says for how long host names hold; by default what this
+            system is set up with.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -132,6 +135,9 @@ class Server(service.Service):
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
+        policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
+        timeTeller = resolver or (systemResolver if isReal(reactor) else None)
+        self._names = HostNames(reactor, self._seconds, timeTeller)
         self._discovery = Discovery(
             config,
             reactor,
@@ -141,11 +147,11 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
+            policy,
+            self._names,
             randomBytes,
         )
-        plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
-        )
+        plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -153,12 +159,11 @@ class Server(service.Service):
             self._buildDialed,
             self.setupConn,
             self.metrics,
-            config.netrestrict,
+            policy,
             self._discovery,
+            self._names,
         )
-        self._accepting = InboundFactory(
-            self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
-        )
+        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -257,6 +262,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        self._names.stop()
         await self._discovery.stop()
         self._post(self._afterLast)
 
