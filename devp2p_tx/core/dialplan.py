@@ -212,13 +212,16 @@ class DialPlan:
             return Refusal.CONNECTED
         if node_id in self._pending_inbound:
             return Refusal.PENDING_INBOUND
-        if node.ip is not None:
-            fault = self._policy.listed_fault(node.ip) if by_user else self._policy.fault(node.ip)
-            if fault is not None:
-                return _REFUSALS[fault]
+        if (fault := self._address_fault(node, by_user)) is not None:
+            return _REFUSALS[fault]
         if node_id in self._history:
             return Refusal.RECENTLY_DIALED
         return None
+
+    def _address_fault(self, node: Node, by_user: bool) -> AddressFault | None:
+        if node.ip is None:
+            return None
+        return self._policy.listed_fault(node.ip) if by_user else self._policy.fault(node.ip)
 
     def get_timer(self) -> float | None:
         """When a static node may be dialled again, or a bootnode; C{None} if only a report can change anything."""

@@ -64,11 +64,8 @@ class OutgoingBudget:
             return True
         if not self._per_network.take(ip, now, amount):
             return False
-        later = self._total.spend(self._full_at, now, amount)
-        if later is None:
-            return False
-        self._full_at = later
-        return True
+        allowed, self._full_at = self._total.spend(self._full_at, now, amount)
+        return allowed
 
     def __len__(self) -> int:
         """How many networks are remembered, some of them perhaps twice."""

@@ -38,19 +38,19 @@ class Allowance:
         self.interval = 1 / rate
         self.tolerance = (burst - 1) / rate
 
-    def spend(self, full_at: float, now: float, amount: int = 1) -> float | None:
+    def spend(self, full_at: float, now: float, amount: int = 1) -> tuple[bool, float]:
         """
-        Take from what is left.
+        Take from what is left, if it is enough.
 
         @param full_at: when all would be left again; any time in the past for one who took nothing yet.
         @param amount: how many are taken, at most the burst.
-        @return: when all will be left again; C{None}, and nothing is taken, if less is left.
+        @return: whether it was taken, and when all will be left again.
         """
         # A clock that went backwards must not lock anybody out for longer than a full burst.
         full_at = min(max(full_at, now), now + self.tolerance + self.interval)
         if full_at - now > self.tolerance - (amount - 1) * self.interval:
-            return None
-        return full_at + amount * self.interval
+            return False, full_at
+        return True, full_at + amount * self.interval
 
 
 class SourceBudget:
@@ -100,9 +100,8 @@ class SourceBudget:
             full_at = self._earlier.get(key, now)
             if len(self._recent) >= self.max_sources:
                 self._earlier, self._recent = self._recent, {}
-        later = self._allowance.spend(full_at, now, amount)
-        self._recent[key] = full_at if later is None else later
-        return later is not None
+        allowed, self._recent[key] = self._allowance.spend(full_at, now, amount)
+        return allowed
 
     def __len__(self) -> int:
         """How many sources are remembered, some of them perhaps twice."""

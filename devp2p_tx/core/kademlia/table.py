@@ -57,7 +57,8 @@ _RANK = itemgetter(0)
 
 class Ping(NamedTuple, Generic[N]):
     """
-    Check this node; report L{Table.on_pong}, L{Table.on_no_pong} or L{Table.on_unchecked}, else it is never checked again.
+    Check this node; report L{Table.on_pong}, L{Table.on_no_pong} or L{Table.on_unchecked}, else it is never checked
+    again.
     """
 
     node: N
