@@ -236,11 +236,13 @@ class Table(Generic[N]):
         return self.initialised and self._add(node, now, inbound=True)
 
     def add_seeds(self, seeds: Iterable[N], now: float) -> None:
-        """Add remembered nodes, and the nursery."""
-        for node in seeds:
-            self.add_found(node, now)
+        """Add the nursery, and remembered nodes; but where one of the nursery is now its owner knows best."""
         for node in self.nursery:
             self._add(node, now, inbound=False, vouched=True)
+        told = {node.node_id for node in self.nursery}
+        for node in seeds:
+            if node.node_id not in told:
+                self.add_found(node, now)
 
     def remove(self, node_id: bytes, now: float) -> None:
         """Remove an entry, if it is one; a replacement follows it."""
