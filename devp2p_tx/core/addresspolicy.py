@@ -6,7 +6,8 @@ Rules, in this order:
   - The user's lists hold for everybody and everything. With a list of allowed networks (I{netrestrict}) there are no
     others; denied networks (I{netdeny}) are out even so. An IPv6 address of NAT64 or 6to4 is denied with the IPv4
     address that it leads to.
-  - What the user names himself (static and trusted nodes, bootnodes, a dial) needs nothing more.
+  - What the user names himself needs nothing more: static nodes, a dial, the addresses of bootnodes, for which whoever
+    knows them vouches.
   - What others name must be globally reachable: packets to other addresses go to a neighbour who did not ask for them,
     or to a provider who takes them for a scan of its network, whoever made us send them.
   - Except in I{home} networks, in which the node itself is; with C{lan} these are all networks that are used privately.
@@ -69,12 +70,17 @@ class AddressPolicy:
         self.lists = netrestrict is not None or netdeny is not None
         self._netrestrict, self._netdeny = netrestrict, netdeny
         self._lan = lan
+        self._vouched: dict[str, frozenset[IPAddress]] = {}
         self._metrics = metrics or Metrics()
         self.set_home(home)
 
     def set_home(self, networks: Iterable[IPNetwork]) -> None:
         """Take these for the networks that the node itself is in, in place of those before."""
         self._home = Netlist((*networks, *(LAN_NETWORKS.networks if self._lan else ())))
+
+    def vouch(self, voucher: str, addresses: Iterable[IPAddress]) -> None:
+        """Say that the user named these, whoever else does; in place of those that the same voucher said before."""
+        self._vouched[voucher] = frozenset(addresses)
 
     # Asking.
 
@@ -87,12 +93,12 @@ class AddressPolicy:
         return None
 
     def fault(self, ip: IPAddress) -> AddressFault | None:
-        """Why an address that the user did not name is not contacted, if it is not."""
+        """Why an address that others named is not contacted, if it is not."""
         if self.lists and (listed := self.listed_fault(ip)) is not None:
             return listed
-        if kinds(ip) and self._home.find(ip) is None:
-            return AddressFault.UNREACHABLE
-        return None
+        if not kinds(ip) or self._home.find(ip) is not None or any(ip in named for named in self._vouched.values()):
+            return None
+        return AddressFault.UNREACHABLE
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
         """As L{devp2p_tx.core.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
@@ -111,7 +117,7 @@ class AddressPolicy:
 
     def admits(self, ip: IPAddress, protocol: str) -> bool:
         """
-        Whether an address that the user did not name may be contacted.
+        Whether an address that others named may be contacted.
 
         @param protocol: what for: C{discv4}, C{discv5}, C{rlpx}.
         """

@@ -18,7 +18,6 @@ from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.interfaces import INodeSource
-from devp2p_tx.net.hostnames import TTLResolver
 
 #: How long one name may take (seconds).
 LOOKUP_TIMEOUT = 5
@@ -35,15 +34,11 @@ class TextResolver(Protocol):
     def lookupText(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
 
 
-class Resolver(TextResolver, TTLResolver, Protocol):
-    """All that is asked of a resolver."""
-
-
-def systemResolver() -> Resolver:
+def systemResolver() -> TextResolver:
     """A resolver for the name servers that this system is set up with."""
-    from twisted.names.client import createResolver  # a tenth of a second that only those with trees or host names pay
+    from twisted.names.client import createResolver  # a tenth of a second that only those with trees pay
 
-    resolver: Resolver = createResolver()
+    resolver: TextResolver = createResolver()
     return resolver
 
 

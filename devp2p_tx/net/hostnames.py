@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred, succeed
@@ -28,6 +29,8 @@ from devp2p_tx.net.oneshot import OneShot
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0
+#: Where name servers are asked.
+DNS_PORT = 53
 #: Addresses of one name that are used; all of them are tried.
 MAX_ADDRESSES = 8
 #: How long addresses hold if nobody says, and at most (seconds).
@@ -108,11 +111,10 @@ class HostNames:
         """
         @param reactor: C{IReactorPluggableNameResolver} and C{IReactorTime}.
         @param seconds: a monotonic clock.
-        @param resolver: makes, when it is first needed, what tells for how long addresses hold; C{None} for nobody.
+        @param resolver: makes, for each question, what tells for how long addresses hold; C{None} for nobody.
         """
         self._reactor, self._seconds = reactor, seconds
         self._makeResolver = resolver
-        self._resolver: TTLResolver | None = None
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._asked: dict[str, OneShot[list[IPAddress]]] = {}
         self._asking: set[Deferred[Any]] = set()
@@ -181,7 +183,7 @@ class HostNames:
         now = self._seconds()
         known.addresses, known.failures, known.until = found, 0, now + DEFAULT_TTL
         if self._makeResolver is not None:
-            self._hold(Deferred.fromCoroutine(self._learnTTL(known, name, now)))
+            self._hold(Deferred.fromCoroutine(self._learnTTL(known, name, now, self._makeResolver)))
 
     def _failed(self, known: _Known, name: str) -> None:
         if not known.failures:
@@ -198,24 +200,48 @@ class HostNames:
         if asked is not None:
             asked.fire(list(known.addresses) if known is not None else [])
 
-    async def _learnTTL(self, known: _Known, name: str, since: float) -> None:
+    async def _learnTTL(self, known: _Known, name: str, since: float, makeResolver: Callable[[], TTLResolver]) -> None:
         """Only the families are asked for of which there are addresses, so that what is local stays local."""
-        if self._resolver is None:
-            assert self._makeResolver is not None
-            self._resolver = self._makeResolver()
-        lookups = {4: self._resolver.lookupAddress, 6: self._resolver.lookupIPV6Address}
-        times: list[float] = []
-        for version in sorted({ip.version for ip in known.addresses}):
-            try:
-                answers, _, _ = await lookups[version](name, timeout=[RESOLVE_TIMEOUT])
-            except CancelledError:
-                raise
-            except Exception as error:  # of a dozen kinds, all of which mean that there is no answer
-                _log.debug("nobody says for how long {name} holds: {error!r}", name=name, error=error)
-                return
-            times += [float(answer.ttl) for answer in answers]
-        if times and not known.failures:
-            known.until = since + min(*times, MAX_TTL)
+        try:
+            resolver = makeResolver()
+            times = [await _askTTL(resolver, name, version) for version in {ip.version for ip in known.addresses}]
+        except CancelledError:
+            raise
+        except Exception as error:  # of a dozen kinds, all of which mean that there is no answer
+            _log.debug("nobody says for how long {name} holds: {error!r}", name=name, error=error)
+            return
+        if not known.failures:
+            known.until = since + min(times)
+
+
+async def _askTTL(resolver: TTLResolver, name: str, version: int) -> float:
+    lookUp = resolver.lookupAddress if version == 4 else resolver.lookupIPV6Address
+    answers, _, _ = await lookUp(name, timeout=[RESOLVE_TIMEOUT])
+    return min(min((float(answer.ttl) for answer in answers), default=DEFAULT_TTL), MAX_TTL)
+
+
+def systemTTLs(hostsFile: str = "/etc/hosts", configuration: str = "/etc/resolv.conf") -> TTLResolver:
+    """
+    What tells for how long addresses hold: the hosts file, as long as if nobody said, then the system's name servers.
+
+    It is made for a question, and keeps nothing that would have to be ended: no cache, no watch on its configuration.
+    """
+    from twisted.names import client, hosts, resolve  # a tenth of a second that only those with host names pay
+
+    resolvers: list[Any] = [hosts.Resolver(hostsFile.encode(), int(DEFAULT_TTL))]
+    if servers := _nameServers(configuration):
+        resolvers.append(client.Resolver(servers=[(server, DNS_PORT) for server in servers]))
+    chain: TTLResolver = resolve.ResolverChain(resolvers)
+    return chain
+
+
+def _nameServers(configuration: str) -> list[str]:
+    try:
+        lines = Path(configuration).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    words = (line.split() for line in lines)
+    return [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
 
 
 def isReal(reactor: Any) -> bool:

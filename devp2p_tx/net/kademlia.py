@@ -388,6 +388,7 @@ class KademliaNode:
         """Those with a host name, at each refresh, since names move."""
         lookups = [Deferred.fromCoroutine(self._addressed(node)) for node in self._bootnodes]
         self.table.nursery = [node for lookup in lookups if (node := await lookup) is not None]
+        self._policy.vouch(self.name, [node.ip for node in self.table.nursery if node.ip is not None])
 
     async def _addressed(self, node: Node) -> Node | None:
         """A bootnode where it can be reached; one that is nowhere, or where our user's lists forbid it, is none."""

@@ -45,8 +45,8 @@ from devp2p_tx.errors import (
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
-from devp2p_tx.net.dns import Resolver, systemResolver
-from devp2p_tx.net.hostnames import HostNames, isReal
+from devp2p_tx.net.dns import TextResolver, systemResolver
+from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
@@ -96,7 +96,7 @@ class Server(service.Service):
         randomBytes: RandomBytes = urandom,
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
-        resolver: Callable[[], Resolver] | None = None,
+        resolver: Callable[[], TextResolver] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -106,8 +106,7 @@ class Server(service.Service):
         @param randomBytes: randomness for keys.
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
-        @param resolver: makes what looks up lists in DNS, and says for how long host names hold; by default what this
-            system is set up with.
+        @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -136,8 +135,7 @@ class Server(service.Service):
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
         policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
-        timeTeller = resolver or (systemResolver if isReal(reactor) else None)
-        self._names = HostNames(reactor, self._seconds, timeTeller)
+        self._names = HostNames(reactor, self._seconds, systemTTLs if isReal(reactor) else None)
         self._discovery = Discovery(
             config,
             reactor,

@@ -71,6 +71,22 @@ class ReachTests(PolicyTestCase):
         self.assertFaults(policy, AddressFault.UNREACHABLE, *NOWHERE)
 
 
+class VouchTests(PolicyTestCase):
+    """Addresses for which somebody vouches."""
+
+    def test_vouched(self) -> None:
+        """They may be named by others, too, until the same voucher names others; nothing beside them may."""
+        policy = AddressPolicy(netdeny=Netlist.parse("10.9.9.0/24"))
+        policy.vouch("one", [ip("10.9.0.1"), ip("10.9.9.9")])
+        policy.vouch("other", [ip("10.9.0.2")])
+        self.assertFaults(policy, None, "10.9.0.1", "10.9.0.2")
+        self.assertFaults(policy, AddressFault.UNREACHABLE, "10.9.0.3")
+        self.assertFaults(policy, AddressFault.NETDENY, "10.9.9.9")
+        policy.vouch("one", [])
+        self.assertFaults(policy, AddressFault.UNREACHABLE, "10.9.0.1")
+        self.assertFaults(policy, None, "10.9.0.2")
+
+
 class ListTests(PolicyTestCase):
     """The user's lists, which hold for everything."""
 

@@ -103,11 +103,13 @@ class VouchedTests(DiscoveryCase):
     """Bootnodes where others would not be looked for."""
 
     def test_the_users_word(self) -> None:
-        """A bootnode may be anywhere; whom it tells of there may not."""
+        """A bootnode may be anywhere, under its name too; whom it tells of there may not."""
         boot = self.add(1, ip="10.9.0.1", policy=AddressPolicy(lan=True))
         other = self.add(2, boot.node, ip="10.9.0.2", policy=AddressPolicy(lan=True))
         metrics = Metrics()
-        member = self.add(3, boot.node, ip="10.8.0.3", policy=AddressPolicy(metrics=metrics))
+        self.network.names[NAME] = [boot.ip]
+        named = Node(boot.key.public_key, None, PORT, PORT, NAME)
+        member = self.add(3, named, ip="10.8.0.3", policy=AddressPolicy(metrics=metrics))
         self.network.advance(60)
         self.assertEqual([node.node_id for node in member.discovery.table], [boot.nodeId])
         self.assertNotIn(other.nodeId, member.discovery.table)

@@ -5,6 +5,7 @@ Tests for L{devp2p_tx.net.hostnames}, with a resolver that the test plays and a 
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -13,8 +14,9 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.names import dns
 from twisted.names.error import DNSQueryTimeoutError
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from devp2p_tx.net import hostnames
 from devp2p_tx.net.hostnames import (
     DEFAULT_TTL,
     MAX_ADDRESSES,
@@ -26,6 +28,7 @@ from devp2p_tx.net.hostnames import (
     HostNames,
     isReal,
     resolveHost,
+    systemTTLs,
 )
 from devp2p_tx.testing import MemoryNetwork
 
@@ -223,12 +226,17 @@ class TimeTests(HostNamesTestCase):
         self.reactor.names[NAME] = ["2a00::1", "34.1.1.1"]
         self.use(servers := PlayedServers(v4=[900, 60], v6=[400]))
         self.assertEqual(self.askEvery(10, 100), [0, 60])
-        self.assertEqual((sorted(servers.asked[:2]), servers.made), (["v4", "v6"], 1))
+        self.assertEqual((sorted(servers.asked[:2]), servers.made), (["v4", "v6"], 2))
 
     def test_longest(self) -> None:
         """An hour, whatever they say."""
         self.use(PlayedServers(v4=[10_000_000]))
         self.assertEqual(self.askEvery(MAX_TTL / 4, 1.5 * MAX_TTL), [0, MAX_TTL])
+
+    def test_no_record(self) -> None:
+        """An answer without any record says nothing."""
+        self.use(PlayedServers(v4=[]))
+        self.assertEqual(self.askEvery(10, 50), [0, DEFAULT_TTL])
 
     def test_only_families_that_there_are(self) -> None:
         """What is in a local file alone is nobody else's business."""
@@ -305,6 +313,60 @@ class StopTests(HostNamesTestCase):
         self.assertEqual(self.resolve(), ["34.1.1.1"])
         self.names.stop()
         self.assertTrue(hanging.called)
+
+
+class LocalDNS(dns.DNSDatagramProtocol):
+    """A name server that knows one name, on a port of this host."""
+
+    def __init__(self) -> None:
+        super().__init__(self)
+        self.queries: list[bytes] = []
+
+    def messageReceived(self, message: dns.Message, proto: Any, address: Any = None) -> None:
+        self.queries += [query.name.name for query in message.queries]
+        message.answer, message.recDes = True, False
+        message.answers = [dns.RRHeader(NAME, dns.A, ttl=77, payload=dns.Record_A("34.1.1.1", 77))]
+        self.writeMessage(message, address)
+
+
+class SystemTests(TestCase):
+    """For how long, as this system's files and name servers say; the latter on real sockets of this host."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.server = LocalDNS()
+        port: Any = reactor.listenUDP(0, self.server, interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.addCleanup(port.stopListening)
+        self.patch(hostnames, "DNS_PORT", port.getHost().port)
+        self.hosts, self.configuration = Path(self.mktemp()), Path(self.mktemp())
+        self.hosts.write_text("34.1.1.9 near.example\n2a00::9 near.example\n")
+        self.configuration.write_text("# made up\nsearch example\nnameserver\nnameserver 127.0.0.1\n")
+
+    async def ttls(self, name: str, version: int) -> list[int]:
+        resolver = systemTTLs(str(self.hosts), str(self.configuration))
+        lookUp = resolver.lookupAddress if version == 4 else resolver.lookupIPV6Address
+        answers, _, _ = await lookUp(name, timeout=[5])
+        return [answer.ttl for answer in answers]
+
+    async def test_hosts_file(self) -> None:
+        """What stands there is asked of nobody else."""
+        for version in (4, 6):
+            self.assertEqual(await self.ttls("near.example", version), [DEFAULT_TTL])
+        self.assertEqual(self.server.queries, [])
+
+    async def test_name_server(self) -> None:
+        """The others are, and nothing is left behind."""
+        self.assertEqual(await self.ttls(NAME, 4), [77])
+        self.assertEqual(self.server.queries, [NAME.encode()])
+
+    async def test_no_configuration(self) -> None:
+        """Without name servers nobody is asked."""
+        self.configuration.unlink()
+        await self.assertFailure(Deferred.fromCoroutine(self.ttls(NAME, 4)), Exception)
+        self.assertEqual(self.server.queries, [])
 
 
 class FunctionTests(SynchronousTestCase):

@@ -32,7 +32,7 @@ L{Discv4.next_events}, and wake up again at L{Discv4.get_timer}.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 from devp2p_tx.core.addresses import IPAddress
@@ -58,6 +58,7 @@ from devp2p_tx.core.discv4.events import (
     Refusal,
 )
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
+from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record
 from devp2p_tx.core.discv4.replies import AwaitedReplies
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
@@ -77,14 +78,10 @@ from devp2p_tx.errors import (
     Timeout,
 )
 
-#: What is counted as refused by us.
-PROTOCOL = "discv4"
 #: Seconds that packets of ours are valid.
 EXPIRATION = 20
 #: How many nodes an answer to FINDNODE has in all.
 MAX_RESULTS = 16
-#: Told nodes with this UDP port or a lower one are not believed.
-MAX_LOW_PORT = 1024
 #: Calls in flight that we began ourselves.
 MAX_CALLS = 1024
 #: Strangers pinged back at one time; others are when they ping again.
@@ -95,32 +92,6 @@ MAX_REMEMBERED_ANSWERS = 256
 
 C = TypeVar("C", bound=Call)
 _Host = tuple[bytes, IPAddress]
-
-
-class KnownNode(Protocol):
-    """A node of the table, as told to others."""
-
-    @property
-    def public_key(self) -> PublicKey: ...
-
-    @property
-    def ip(self) -> IPAddress | None: ...
-
-    @property
-    def udp(self) -> int: ...
-
-    @property
-    def tcp(self) -> int: ...
-
-
-class NodeTable(Protocol):
-    """What the protocol wants of a Kademlia table."""
-
-    def closest(self, target: bytes, count: int) -> Iterable[KnownNode]:
-        """The nodes that may be told to others, closest to C{target} (32 bytes) first, at most C{count}."""
-
-    def add_inbound(self, public_key: PublicKey, ip: IPAddress, udp: int, tcp: int, now: float) -> None:
-        """A node that proved its endpoint wrote to us from C{ip} and C{udp}; it says that it listens on C{tcp}."""
 
 
 class _PingBack(PingCall):
@@ -580,11 +551,10 @@ class Discv4:
 
     def _check_neighbor(self, node: packets.Neighbor, teller: IPAddress) -> FoundNode | None:
         """The node, if it may be contacted."""
-        ip = node.ip
-        if node.udp <= MAX_LOW_PORT or not self._policy.admits_told(teller, ip, PROTOCOL) or ip is None:
+        if node.ip is None or node.udp <= MAX_LOW_PORT or not self._policy.admits_told(teller, node.ip, PROTOCOL):
             return None
         try:
-            return FoundNode(self._cryptography.key(node.public_key), ip, node.udp, node.tcp)
+            return FoundNode(self._cryptography.key(node.public_key), node.ip, node.udp, node.tcp)
         except InvalidPublicKey:
             return None
 
@@ -599,23 +569,8 @@ class Discv4:
         calls = self._answered(response.request_hash, EnrCall, source)
         for call in calls:
             try:
-                record = self._check_record(self._cryptography.record(response.record), call)
+                record = check_record(self._cryptography.record(response.record), call, self._policy)
                 self._succeed(call, RecordFound(call, record))
             except InvalidRecord as error:
                 self._fail(call, error)
         return None if calls else Refusal.UNSOLICITED
-
-    def _check_record(self, record: Record, call: EnrCall) -> Record:
-        """
-        The newer of the record that came and the known one.
-
-        @raise InvalidRecord: it is no record of the node asked, or names an address that the node may not tell.
-        """
-        if record.node_id != call.node_id:
-            raise InvalidRecord("invalid ID in response record")
-        if call.known is not None and record.seq < call.known.seq:
-            return call.known
-        fault = self._policy.relay_fault(call.ip, preferred_endpoint(record).ip)
-        if fault is not None:
-            raise InvalidRecord(f"invalid IP in response record: {fault}")
-        return record

@@ -7,7 +7,7 @@ Rules, in the order of a node's life:
     refused until the first refresh is done, so that a booting node cannot be filled by whoever shouts loudest.
   - A known node is updated by a found version only if that has a higher sequence number, by an inbound one always:
     discv4 nodes have no record, hence always number 0, and their address is where their packets come from.
-  - Its address must be one that may be contacted, unless it is of the nursery, which our user named.
+  - Its address must be one that may be contacted.
   - It is an entry if its bucket has room, else it waits as a replacement; either way its network must have room.
   - A new entry is not I{live}: it stands in the fast queue, and is live once it answered a L{Ping}, after which it
     stands in the slow queue. An endpoint that changes puts it back. One that does not answer is removed when a third
@@ -238,7 +238,7 @@ class Table(Generic[N]):
     def add_seeds(self, seeds: Iterable[N], now: float) -> None:
         """Add the nursery, and remembered nodes; but where one of the nursery is now its owner knows best."""
         for node in self.nursery:
-            self._add(node, now, inbound=False, vouched=True)
+            self.add_found(node, now)
         told = {node.node_id for node in self.nursery}
         for node in seeds:
             if node.node_id not in told:
@@ -266,7 +266,7 @@ class Table(Generic[N]):
         if failures >= MAX_FAILURES and len(bucket.entries) >= MIN_ENTRIES_TO_REMOVE:
             self.remove(node.node_id, now)
 
-    def _add(self, node: N, now: float, inbound: bool, vouched: bool = False) -> bool:
+    def _add(self, node: N, now: float, inbound: bool) -> bool:
         number = as_number(node.node_id)
         if number == self._own_number:
             return False
@@ -278,10 +278,10 @@ class Table(Generic[N]):
             return False
         if number in bucket.replacements:
             return False
-        return self._add_new(bucket, node, now, vouched)
+        return self._add_new(bucket, node, now)
 
-    def _add_new(self, bucket: Bucket[N], node: N, now: float, vouched: bool) -> bool:
-        counted = self._count(bucket, node.ip) if vouched or self._may_enter(node.ip) else None
+    def _add_new(self, bucket: Bucket[N], node: N, now: float) -> bool:
+        counted = self._count(bucket, node.ip) if self._may_enter(node.ip) else None
         if counted is None:
             return False
         entry = Entry(node, counted, now)

@@ -54,7 +54,7 @@ class AddTests(SynchronousTestCase):
         self.assertEqual(entries(self.table)[node.node_id], NodeView(node, 0, False, 5.0, 5.0))
 
     def test_addresses(self) -> None:
-        """No node enters at an address that may not be contacted, nor moves there, but for the nursery's."""
+        """No node enters at an address that may not be contacted, nor moves there."""
         asked: list[str] = []
 
         def admits(ip: IPv4Address | IPv6Address) -> bool:
@@ -71,9 +71,13 @@ class AddTests(SynchronousTestCase):
         table.add_found(node_at(256, ip="10.1.1.1", seq=2), 0.0)
         self.assertEqual(list(table), [allowed])
         self.assertEqual(asked, ["88.77.66.1"] + ["10.1.1.1"] * 4)
-        table.nursery = [forbidden]
-        table.add_seeds([], 0.0)
-        self.assertEqual(set(table), {allowed, forbidden})
+
+    def test_nurseryIsNotRemembered(self) -> None:
+        """Where one of the nursery is, its owner says; not what was remembered, be that a newer record."""
+        now, before = node_at(256, ip="88.77.66.1"), node_at(256, ip="88.77.66.2", seq=7)
+        self.table.nursery = [now]
+        self.table.add_seeds([before], 0.0)
+        self.assertEqual(list(self.table), [now])
 
     def test_self(self) -> None:
         """We are no neighbour of our own."""
