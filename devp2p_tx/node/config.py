@@ -53,6 +53,7 @@ class ServerConfig:
     @ivar discoveryVersions: which protocols share its socket: C{v4}, C{v5}.
     @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port.
     @ivar bootnodes: nodes to begin with.
+    @ivar bootnodesV5: nodes that only discovery v5 begins with, too: they need not speak any other protocol.
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
@@ -77,6 +78,7 @@ class ServerConfig:
     discoveryVersions: Sequence[str] = ("v4", "v5")
     discoveryPort: int | None = None
     bootnodes: Sequence[Node] = ()
+    bootnodesV5: Sequence[Node] = ()
     dnsTrees: Sequence[str] = ()
     chain: Chain | None = None
     database: str = ""
