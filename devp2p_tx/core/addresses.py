@@ -25,6 +25,8 @@ PARSED_ADDRESSES = 4096
 
 #: Flags of L{kinds}. An address without any flag is an ordinary public one, which the whole internet can reach.
 UNSPECIFIED, LOOPBACK, LINK_LOCAL, PRIVATE, SPECIAL, MULTICAST, SHARED, RESERVED = 1, 2, 4, 8, 16, 32, 64, 128
+#: How many bits all flags together have.
+FLAG_BITS = 8
 
 _LAN = LOOPBACK | LINK_LOCAL | PRIVATE
 _NEVER_A_PEER = SPECIAL | MULTICAST
@@ -240,17 +242,17 @@ class Netlist:
         items = "".join(text.split()).split(",")
         return cls(_parse_network(item) for item in items if item)
 
-    def find(self, ip: IPAddress) -> IPNetwork | None:
-        """The first network of the list that the address is in, if it is in one."""
+    def place(self, ip: IPAddress) -> int:
+        """The place in the list of the first network that the address is in, from 0; -1 if it is in none."""
         bare = unwrap(ip)
         width, value = bare.max_prefixlen, int(bare)
         for place, (of, first, last) in enumerate(self._ranges):
             if width == of and first <= value <= last:
-                return self.networks[place]
-        return None
+                return place
+        return -1
 
     def __contains__(self, ip: object) -> bool:
-        return isinstance(ip, (IPv4Address, IPv6Address)) and self.find(ip) is not None
+        return isinstance(ip, (IPv4Address, IPv6Address)) and self.place(ip) >= 0
 
     def __eq__(self, other: object) -> bool:
         return self.networks == other.networks if isinstance(other, Netlist) else NotImplemented

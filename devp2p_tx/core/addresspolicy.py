@@ -18,10 +18,10 @@ What is refused is counted as C{addresses_refused}, by C{protocol} and C{reason}
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 
-from devp2p_tx.core.addresses import IPAddress, IPNetwork, Netlist, embedded, kinds, relay_fault
+from devp2p_tx.core.addresses import FLAG_BITS, IPAddress, IPNetwork, Netlist, embedded, kinds, relay_fault
 from devp2p_tx.core.metrics import Metrics
 
 #: Networks that people use for themselves, by the IANA special-purpose registries: loopback, private, link-local,
@@ -96,22 +96,22 @@ class AddressPolicy:
         """Why an address that others named is not contacted, if it is not."""
         if self.lists and (listed := self.listed_fault(ip)) is not None:
             return listed
-        if not kinds(ip) or self._home.find(ip) is not None or any(ip in named for named in self._vouched.values()):
+        if not kinds(ip) or ip in self._home or any(ip in named for named in self._vouched.values()):
             return None
         return AddressFault.UNREACHABLE
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
         """As L{devp2p_tx.core.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
         if ip is not None and kinds(ip):
-            network = self._home.find(ip)
-            if network is not None and sender in network:
+            place = self._home.place(ip)
+            if place >= 0 and sender in self._home.networks[place]:
                 return None
         return relay_fault(sender, ip)
 
-    def standpoint(self, sender: IPAddress) -> Hashable:
+    def standpoint(self, sender: IPAddress) -> int:
         """All that L{relay_fault} looks at of a sender: what one may be told, another with an equal one may be, too."""
         flags = kinds(sender)
-        return (flags, self._home.find(sender)) if flags else flags
+        return flags | (self._home.place(sender) + 1) << FLAG_BITS if flags else flags
 
     # Asking, and counting what is refused.
 

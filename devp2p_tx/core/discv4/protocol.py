@@ -32,7 +32,6 @@ L{Discv4.next_events}, and wake up again at L{Discv4.get_timer}.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import NamedTuple, Protocol, TypeVar, cast
 
 from devp2p_tx.core.addresses import IPAddress
@@ -171,7 +170,7 @@ class Discv4:
         self._ping_backs: dict[_Host, _PingBack] = {}
         self._bondings: dict[_Host, _Bonding] = {}
         # The nodes themselves are kept with each answer, so that no other object can have their ids.
-        self._answers: dict[tuple[frozenset[int], Hashable], tuple[list[bytes], list[KnownNode]]] = {}
+        self._answers: dict[tuple[frozenset[int], int], tuple[list[bytes], list[KnownNode]]] = {}
         self._answers_expire = 0
         self._closed = False
         self._own_endpoint: tuple[Record | None, WireEndpoint] = (None, packets.NO_ENDPOINT)
@@ -410,7 +409,7 @@ class Discv4:
         kind = packets.packet_type(data)
         if not kind or not port or self._closed:
             return Refusal.NOT_DISCV4
-        if not self._policy.permits(ip, PROTOCOL):
+        if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
             return Refusal.FORBIDDEN
         if not self._budget.take(ip, now):
             return Refusal.OVER_BUDGET

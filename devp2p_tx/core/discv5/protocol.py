@@ -334,7 +334,7 @@ class Discv5:
         """
         if not port or self._closed:
             return Refusal.NOT_DISCV5
-        if not self._policy.permits(ip, PROTOCOL):
+        if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
             return Refusal.FORBIDDEN
         if self.filter.hosts and self.filter.hosts.has(ip, now):
             return Refusal.BANNED
