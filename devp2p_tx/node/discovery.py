@@ -30,6 +30,7 @@ from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
@@ -148,11 +149,16 @@ class Discovery:
         @param interface: an address of ours; empty for all.
         @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
         @raise CannotListenError: it is taken.
+        @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         if not self._config.discovery:
             return
+        if self._config.dialVia is not None:
+            self._warn(
+                "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
+            )
         edge = self._open(interface, port)
         shared: dict[str, Any] = {
             "bootnodes": self._config.bootnodes,
@@ -178,6 +184,9 @@ class Discovery:
     def _open(self, interface: str, port: int) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
         wanted = self._config.discoveryPort
+        if isinstance(wanted, str):
+            edge.adopt(datagramDescriptor(wanted))
+            return edge
         try:
             edge.listen(port if wanted is None else wanted, interface)
         except CannotListenError as error:
