@@ -8,7 +8,7 @@ other end is, not where the proxy is. So whoever decides by the address, as a li
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IReactorTime, ITCPTransport
@@ -17,23 +17,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from devp2p_tx.core.conversation import Conversation
 from devp2p_tx.errors import DevP2PError, Timeout
 from devp2p_tx.net.oneshot import OneShot
-
-
-class Conversation(Protocol):
-    """What is said, as bytes in and bytes out."""
-
-    def data_to_send(self) -> bytes:
-        """What to send now, once."""
-
-    def receive_data(self, data: bytes) -> bytes | None:
-        """
-        Read on.
-
-        @return: what belongs to the protocol, when the conversation is over; C{None} before.
-        @raise DevP2PError: it went wrong.
-        """
 
 
 class Preamble(ProtocolWrapper):
