@@ -7,7 +7,7 @@ Endpoint strings that begin with C{rlpx:}, for C{clientFromString} and C{serverF
     rlpx:enode=enode\\://<128 hex digits>@127.0.0.1\\:30303
     rlpx:enr=-IS4Q...
     rlpx:30303:key=FILE                                 (to listen)
-    rlpx:tcp6\\:30303:key=FILE:allow=<128 hex digits>    (to listen)
+    rlpx:port=tcp6\\:30303:key=FILE:allow=<128 hex digits>   (to listen)
 """
 
 from __future__ import annotations
