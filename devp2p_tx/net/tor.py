@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -66,6 +67,21 @@ def controlDescriptions(control: str) -> tuple[str, ...]:
     raise InvalidAddress(f"Tor's control port is a port or the path of a socket, not {control!r}")
 
 
+def _guarded(protocol: Any) -> Any:
+    """The library raises at lines that no Tor sends, such as when the port is somebody else's: that ends it."""
+    lineReceived = protocol.lineReceived
+
+    def guarded(line: bytes) -> None:
+        try:
+            lineReceived(line)
+        except Exception as error:
+            _log.debug("no control port: {error!r}", error=error)
+            protocol.transport.abortConnection()
+
+    protocol.lineReceived = guarded
+    return protocol
+
+
 def _unlessGone(protocol: Any, answer: Deferred[Any]) -> Deferred[Any]:
     """What C{answer} gives, or how the connection to the control port ended: then it may never fire."""
     first: OneShot[Any] = OneShot()
@@ -81,12 +97,14 @@ async def _openControl(reactor: Any, control: str) -> Any:
     @raise ProxyError: nobody is there, or lets us in.
     """
     from twisted.internet.endpoints import clientFromString  # takes over LISTEN_FDS, so not before it is wanted
-    from txtorcon import TorProtocolFactory
+    from txtorcon import TorControlProtocol
 
+    factory = Factory.forProtocol(lambda: _guarded(TorControlProtocol()))
+    factory.noisy = False
     failures = []
     for description in controlDescriptions(control):
         try:
-            protocol = await clientFromString(reactor, description).connect(TorProtocolFactory())
+            protocol = await clientFromString(reactor, description).connect(factory)
             try:
                 return await _unlessGone(protocol, protocol.post_bootstrap)
             except BaseException:
