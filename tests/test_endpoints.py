@@ -24,7 +24,7 @@ from devp2p_tx.errors import InvalidAddress, InvalidNode, PeerDisconnected
 from devp2p_tx.storage.keyfile import KeyFileError, load_key
 from devp2p_tx.testing import MemoryNetwork
 from tests.net.socksproxy import SocksProxy
-from tests.net.test_streams import Adding, Noting, Serving, Sum
+from tests.net.streams import Adding, Noting, Serving, Sum
 
 HERE, THERE, THERE_6 = "192.0.2.1", "192.0.2.2", "2001:db8::2"
 
@@ -148,7 +148,7 @@ class ServerTests(StringCase):
         self.assertEqual(self.serverFile.stat().st_mode & 0o777, 0o600)
 
     def test_behind_a_proxy(self) -> None:
-        """The client is who and where it is."""
+        """A caller that sends no PROXY header is no client of it."""
         serving = self.serve("rlpx:haproxy\\:tcp\\:30303")
         refused = self.connect(f"rlpx:{self.hexKey}@{THERE}:30303")
         self.failureResultOf(refused)

@@ -1,193 +1,31 @@
 """
-Tests for L{devp2p_tx.net.streams} and L{devp2p_tx.net.streamendpoints}: any Twisted protocol between two nodes.
+Tests for L{devp2p_tx.net.streams}: any Twisted protocol between two nodes.
 """
 
 from __future__ import annotations
 
 from hashlib import sha256
-from ipaddress import ip_address
-from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import (
-    ConnectError,
-    ConnectingCancelledError,
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
-    ConnectionRefusedError,
-    NoProtocol,
 )
-from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITransport
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.protocols.amp import AMP, Command, Integer
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.wire import Echo
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.messages import Cap
-from devp2p_tx.errors import DevP2PError, HandshakeError, InvalidNode, PeerDisconnected
-from devp2p_tx.net import streamendpoints
-from devp2p_tx.net.dialvia import parseVia
-from devp2p_tx.net.streamendpoints import MAX_PENDING, RLPxClientEndpoint, RLPxServerEndpoint
+from devp2p_tx.errors import DevP2PError
 from devp2p_tx.net.streams import CHUNK, DATA, END, HIGH_WATER, LINGER
-from devp2p_tx.testing import EchoCapability, MemoryNetwork, ScriptedPeer, Stage
-from tests.net.socksproxy import SocksProxy
-from tests.net.support import NotingFactory as RLPxNotingFactory
+from devp2p_tx.testing import ScriptedPeer, Stage
+from tests.net.streams import HERE, THERE, Adding, Halves, Noting, Producer, Pulled, StreamCase, Sum
 
-HERE, THERE = "192.0.2.1", "192.0.2.2"
 #: The first message code of the only capability.
 FIRST = 16
 LARGE = 40 * 1024 * 1024
-
-
-class Noting(Protocol):
-    """Notes all that it is told."""
-
-    transport: Any
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.data = b""
-        self.digest = sha256()
-        self.reason: Failure | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        self.size += len(data)
-        self.digest.update(data)
-        if self.size < 1 << 16:
-            self.data += data
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.reason = reason
-
-
-@implementer(IHalfCloseableProtocol)
-class Halves(Noting):
-    """Goes on when one side has ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ended: list[str] = []
-
-    def readConnectionLost(self) -> None:
-        self.ended.append("read")
-
-    def writeConnectionLost(self) -> None:
-        self.ended.append("write")
-
-
-class Serving(Factory):
-    """Keeps the protocols that it makes."""
-
-    noisy = False
-
-    def __init__(self, make: Any = Noting) -> None:
-        self.make = make
-        self.built: list[Any] = []
-        self.seen: list[Any] = []
-        self.running = 0
-
-    def doStart(self) -> None:
-        self.running += 1
-
-    def doStop(self) -> None:
-        self.running -= 1
-
-    def buildProtocol(self, addr: Any) -> Any:
-        self.seen.append(addr)
-        protocol = self.make()
-        if protocol is not None:
-            self.built.append(protocol)
-        return protocol
-
-
-class Producer:
-    """A push producer that counts what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
-
-
-class Pulled:
-    """A pull producer of so many pieces."""
-
-    def __init__(self, transport: Any, pieces: list[bytes]) -> None:
-        self.transport, self.pieces = transport, pieces
-        self.most = 0
-
-    def resumeProducing(self) -> None:
-        if self.pieces:
-            self.transport.write(self.pieces.pop(0))
-        else:
-            self.transport.unregisterProducer()
-
-    def stopProducing(self) -> None:
-        self.pieces = []
-
-
-class StreamCase(SynchronousTestCase):
-    """Two hosts; a server endpoint at one of them."""
-
-    def setUp(self) -> None:
-        self.network = MemoryNetwork()
-        self.here, self.there = self.network.host(HERE), self.network.host(THERE)
-        self.key = PrivateKey(bytes(31) + b"\1")
-        self.serverKey = PrivateKey(bytes(31) + b"\2")
-        self.node = Node(self.serverKey.public_key, ip_address(THERE), 30303)
-
-    def serve(self, make: Any = Noting, allowed: Any = None) -> Serving:
-        """Listen."""
-        factory = Serving(make)
-        endpoint = RLPxServerEndpoint(
-            self.there,
-            TCP4ServerEndpoint(self.there, 30303),
-            self.serverKey,
-            allowed,
-            self.network.random.randbytes,
-        )
-        self.port = self.successResultOf(endpoint.listen(factory))
-        return factory
-
-    def connect(self, make: Any = Noting, node: Node | None = None, via: Any = None) -> Deferred[Any]:
-        """Connect, and let a moment pass."""
-        self.calling = Serving(make)
-        endpoint = RLPxClientEndpoint(self.here, node or self.node, self.key, via, self.network.random.randbytes)
-        connecting = endpoint.connect(self.calling)
-        self.network.settle()
-        return connecting
-
-    def pair(self, make: Any = Noting, other: Any = None) -> tuple[Any, Any]:
-        """Both ends of a stream."""
-        serving = self.serve(other or make)
-        client = self.successResultOf(self.connect(make))
-        [server] = serving.built
-        return client, server
-
-    def assertOver(self, *protocols: Any, reason: Any = ConnectionDone) -> None:
-        """Each was told, and nothing is left."""
-        self.network.settle()
-        for protocol in protocols:
-            self.assertIsNotNone(protocol.reason)
-            self.assertTrue(protocol.reason.check(reason), protocol.reason)
-        self.network.advance(2)
-        self.assertEqual(self.network.connections, {})
-        self.assertEqual((self.here.getDelayedCalls(), self.there.getDelayedCalls()), ([], []))
 
 
 class StreamTests(StreamCase):
@@ -419,17 +257,6 @@ class FlowTests(StreamCase):
         self.assertEqual(server.data, b"hello")
 
 
-class Sum(Command):
-    arguments = ((b"a", Integer()), (b"b", Integer()))
-    response = ((b"total", Integer()),)
-
-
-class Adding(AMP):
-    @Sum.responder
-    def sum(self, a: int, b: int) -> dict[str, int]:
-        return {"total": a + b}
-
-
 class Shouting(LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         self.sendLine(line.upper())
@@ -464,118 +291,6 @@ class UnchangedTests(StreamCase):
         client.transport.write(data)
         self.network.settle()
         self.assertEqual(client.digest.digest(), sha256(data).digest())
-
-
-class EndpointTests(StreamCase):
-    """Connecting and listening."""
-
-    def test_factories_are_told(self) -> None:
-        """When they start and stop; a port that closes leaves its streams."""
-        serving = self.serve()
-        client = self.successResultOf(self.connect())
-        self.assertEqual((serving.running, self.calling.running), (1, 1))
-        stopping = self.port.stopListening()
-        self.network.settle()
-        self.successResultOf(stopping)
-        self.assertEqual((serving.running, client.reason), (0, None))
-        client.transport.loseConnection()
-        self.assertOver(client, *serving.built)
-        self.assertEqual(self.calling.running, 0)
-
-    def test_nobody_there(self) -> None:
-        """As any endpoint says it."""
-        self.failureResultOf(self.connect(), ConnectionRefusedError)
-        self.assertEqual(self.calling.running, 0)
-        self.failureResultOf(self.connect(node=Node(self.serverKey.public_key)), InvalidNode)
-
-    def test_somebody_else(self) -> None:
-        """Another key listens there: nothing is opened."""
-        self.serve()
-        other = Node(self.key.public_key, ip_address(THERE), 30303)
-        connecting = self.connect(node=other)
-        self.network.advance(10)
-        self.failureResultOf(connecting)
-        self.assertEqual((self.calling.built, self.calling.running), ([], 0))
-
-    def test_no_rlpx(self) -> None:
-        """What listens there speaks something else."""
-        talking = Serving()
-        self.there.listenTCP(30303, talking)
-        connecting = self.connect()
-        talking.built[0].transport.write(b"220 mail.example ESMTP, nice to meet you" * 20)
-        self.network.settle()
-        self.failureResultOf(connecting, HandshakeError)
-        self.assertEqual(self.calling.built, [])
-
-    def test_no_streams(self) -> None:
-        """A node that speaks other things."""
-        factory = RLPxNotingFactory(self.serverKey, [EchoCapability()], "eth node", None, self.there)
-        self.there.listenTCP(30303, factory)
-        failure = self.failureResultOf(self.connect(), ConnectError, PeerDisconnected)
-        self.assertNotEqual(str(failure.value), "")
-        peer = ScriptedPeer(does=Stage.HELLO, key=self.serverKey)
-        peer.listen(self.there, 30304)
-        failure = self.failureResultOf(self.connect(node=Node(self.serverKey.public_key, ip_address(THERE), 30304)))
-        self.assertIn("does not speak stream/1", str(failure.value))
-        self.network.advance(2)
-        self.assertEqual(self.here.getDelayedCalls(), [])
-
-    def test_unwanted(self) -> None:
-        """A factory that builds nothing, at either end."""
-        self.serve()
-        self.failureResultOf(self.connect(lambda: None), NoProtocol)
-        self.port.stopListening()
-        self.network.advance(2)
-        self.serve(lambda: None)
-        client = self.successResultOf(self.connect())
-        self.network.advance(2)
-        self.assertTrue(client.reason.check(ConnectionLost))
-
-    def test_allowed(self) -> None:
-        """Who is not is sent away before its Hello, and its protocol never built."""
-        serving = self.serve(allowed=[self.key.public_key])
-        client = self.successResultOf(self.connect())
-        self.key = PrivateKey(bytes(31) + b"\3")
-        self.failureResultOf(self.connect(), PeerDisconnected)
-        self.assertEqual((len(serving.built), client.reason), (1, None))
-
-    def test_pending(self) -> None:
-        """Strangers who say nothing are bounded in number, and in time."""
-        self.patch(streamendpoints, "MAX_PENDING", 2)
-        self.serve()
-        silent = [ScriptedPeer(self.serverKey.public_key, Stage.CONNECTED) for _ in range(3)]
-        for peer in silent:
-            peer.connect(self.here, THERE, 30303)
-        self.network.settle()
-        self.assertEqual([peer.ended for peer in silent], [False, False, True])
-        self.network.advance(5)
-        self.assertTrue(all(peer.ended for peer in silent))
-        for _ in range(4):
-            self.successResultOf(self.connect())
-        self.assertEqual(MAX_PENDING, 50)
-
-    def test_cancel(self) -> None:
-        """At any time; nothing is left of it."""
-        for port, host in ((30303, THERE), (1, "192.0.2.77")):
-            self.there.listenTCP(port, Serving())
-            connecting = self.connect(node=Node(self.serverKey.public_key, ip_address(host), port))
-            connecting.cancel()
-            self.failureResultOf(connecting, ConnectingCancelledError)
-            self.network.settle()
-            self.assertEqual((self.here.getDelayedCalls(), self.network.connections), ([], {}))
-            self.assertEqual(self.calling.running, 0)
-
-    def test_through_a_proxy(self) -> None:
-        """Who is there is still known."""
-        serving = self.serve()
-        host = self.network.host("192.0.2.9")
-        proxy = SocksProxy(host)
-        proxy.names["service.onion"] = THERE
-        host.listenTCP(1080, proxy)
-        node = Node(self.serverKey.public_key, None, 30303, hostname="service.onion")
-        client = self.successResultOf(self.connect(node=node, via=parseVia("socks5:192.0.2.9:1080")))
-        self.assertEqual(client.transport.getPeer().host, "service.onion")
-        self.assertEqual(serving.built[0].transport.getPeer().publicKey, self.key.public_key)
 
 
 class StrangerTests(StreamCase):
