@@ -70,7 +70,7 @@ class ServerConfig:
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
     dialRatio: int = DEFAULT_DIAL_RATIO
     noDial: bool = False
-    dialVia: str | None = None
+    dialVia: str | None = field(default=None, repr=False)  # it may have a password
     staticNodes: Sequence[Node] = ()
     trustedNodes: Sequence[Node] = ()
     netrestrict: Netlist | None = None

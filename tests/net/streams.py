@@ -110,7 +110,6 @@ class Pulled:
 
     def __init__(self, transport: Any, pieces: list[bytes]) -> None:
         self.transport, self.pieces = transport, pieces
-        self.most = 0
 
     def resumeProducing(self) -> None:
         if self.pieces:

@@ -54,3 +54,17 @@ class PluginTests(SynchronousTestCase):
         ).split()
         self.assertIn("devp2p", loaded)
         self.assertEqual([name for name in loaded if name.startswith("devp2p_tx") or name.endswith(".reactor")], [])
+
+    def test_other_endpoints_do_not_load_it(self) -> None:
+        """Every C{clientFromString} looks at every plugin, too."""
+        loaded = self.python(
+            "import sys\n"
+            "from twisted.internet.endpoints import clientFromString, serverFromString\n"
+            "from twisted.internet.testing import MemoryReactorClock\n"
+            "reactor = MemoryReactorClock()\n"
+            "clientFromString(reactor, 'tcp6:host=::1:port=1'.replace('::1', r'\\:\\:1'))\n"
+            "serverFromString(reactor, 'haproxy:tcp:1')\n"
+            "print('devp2p_endpoints' in str(sys.modules.keys()), *sys.modules)\n"
+        ).split()
+        self.assertEqual(loaded[0], "True")
+        self.assertEqual([name for name in loaded if name.startswith("devp2p_tx")], [])
