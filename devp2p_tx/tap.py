@@ -245,6 +245,7 @@ class Options(usage.Options):
         }
         if self["bootnodes"]:
             settings["bootnodes"] = readNodes([each for text in self["bootnodes"] for each in text.split(",") if each])
+            settings["bootnodesV5"] = ()
         if self["dns-tree"]:
             settings["dnsTrees"] = [url for url in self["dns-tree"] if url != _NONE]
         return settings

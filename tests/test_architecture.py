@@ -30,9 +30,9 @@ TWISTED_NAMES = re.compile(r"_*(opt|render|test|lineReceived|stat[eE]|getChild)_
 #: Twisted calls these and drops what they return: as a coroutine none of them would ever run.
 NEVER_AWAITED = {"makeConnection", "connectionMade", "dataReceived", "datagramReceived", "messageReceived"}
 #: Not the project's: made by tools, or by a developer for himself.
-FOREIGN = {"build", "dist", "node_modules", "apidocs", "htmlcov", "__pycache__"}
+FOREIGN = {"build", "dist", "node_modules", "target", "apidocs", "htmlcov", "__pycache__"}
 #: Files of that sort; and those of sums, where hashes may spell anything.
-MADE = re.compile(r"_trial_temp.*|.*\.pyc|dropin\.cache.*|twistd\.(pid|log)|go\.sum|\.coverage.*")
+MADE = re.compile(r"_trial_temp.*|.*\.pyc|dropin\.cache.*|twistd\.(pid|log)|go\.sum|Cargo\.lock|\.git|\.coverage.*")
 #: Of this place and of the package indices, in two halves so that they do not stand here themselves.
 UNSPEAKABLE = (
     ("/work", "/main"), ("/work", "/shared"), ("/work", "/."), ("/opt", "/wheels"), ("/tmp", "/venv"),

@@ -144,7 +144,7 @@ class OptionTests(SynchronousTestCase):
         self.patch(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("DEVP2P_")})
         config = parse().serverConfig
         self.assertTrue(config.discovery)
-        self.assertEqual(len(config.bootnodes), 4)
+        self.assertEqual((len(config.bootnodes), len(config.bootnodesV5)), (9, 15))
         self.assertIn("all.mainnet.ethdisco.net", config.dnsTrees[0])
         self.assertEqual(config.chain and config.chain.name, "mainnet")
 
@@ -152,6 +152,8 @@ class OptionTests(SynchronousTestCase):
         tree = "enrtree://AKA3AM6LPBYEUDMVNU3BSVQJ5AD45Y7YPOHJLEF6W26QOE4VTUDPE@nodes.example.org"
         config = parse("--network=none", "--bootnodes", f"{url(1)},{url(2)}", "--dns-tree", tree).serverConfig
         self.assertEqual([format_node(node) for node in config.bootnodes], [url(1), url(2)])
+        replaced = parse("--network=mainnet", "--bootnodes", url(1)).serverConfig
+        self.assertEqual((len(replaced.bootnodes), len(replaced.bootnodesV5)), (1, 0))
         self.assertEqual((config.dnsTrees, config.chain, config.ntpServer), ([tree], None, None))
 
     def test_lists_can_be_left_out(self) -> None:

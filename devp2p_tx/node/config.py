@@ -56,6 +56,7 @@ class ServerConfig:
     @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port; C{"fd:4"} for the socket that was
         opened for us as that file descriptor.
     @ivar bootnodes: nodes to begin with.
+    @ivar bootnodesV5: nodes that only discovery v5 begins with, too: they need not speak any other protocol.
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
@@ -79,6 +80,7 @@ class ServerConfig:
     discoveryVersions: Sequence[str] = ("v4", "v5")
     discoveryPort: int | str | None = None
     bootnodes: Sequence[Node] = ()
+    bootnodesV5: Sequence[Node] = ()
     dnsTrees: Sequence[str] = ()
     chain: Chain | None = None
     database: str = ""

@@ -161,7 +161,6 @@ class Discovery:
             )
         edge = self._open(interface, port)
         shared: dict[str, Any] = {
-            "bootnodes": self._config.bootnodes,
             "netrestrict": self._config.netrestrict,
             "seconds": self._seconds,
             "unixTime": self._unixTime,
@@ -169,12 +168,17 @@ class Discovery:
             "metrics": self._metrics,
         }
         if "v4" in self._config.discoveryVersions:
-            ntpServer = self._config.ntpServer
-            self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, ntpServer=ntpServer, **shared)
+            shared4 = {**shared, "bootnodes": self._bootnodes("v4"), "ntpServer": self._config.ntpServer}
+            self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, **shared4)
         if "v5" in self._config.discoveryVersions:
-            self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, randomBytes=self._randomBytes, **shared)
+            shared5 = {**shared, "bootnodes": self._bootnodes("v5"), "randomBytes": self._randomBytes}
+            self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, **shared5)
         for protocol in self.protocols:
             protocol.start(edge=edge)
+
+    def _bootnodes(self, version: str) -> list[Node]:
+        """Whom a version of discovery begins with."""
+        return [*self._config.bootnodes, *(self._config.bootnodesV5 if version == "v5" else ())]
 
     @property
     def protocols(self) -> list[KademliaNode]:
@@ -223,7 +227,8 @@ class Discovery:
     def tried(self) -> str:
         """What was done so far to find peers, for someone who wonders why there are none."""
         count = self._metrics.value
-        parts = [f"bootnodes: {len(self._config.bootnodes)}", f"dials: {count('dials')}"]
+        bootnodes = self._bootnodes("v4" if self.discv5 is None else "v5")
+        parts = [f"bootnodes: {len(bootnodes)}", f"dials: {count('dials')}"]
         if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
             parts.append("errors: " + _listed(errors))
         if self.protocols:
