@@ -140,7 +140,9 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(ours, {"devp2p_tx._version", "devp2p_tx.errors"})
 
     def test_no_module_loads_the_reactor(self) -> None:
-        loaded = loadedAfter(importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin, devp2p_endpoints")
+        loaded = loadedAfter(
+            importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin, devp2p_endpoints"
+        )
         self.assertNotIn("twisted.internet.reactor", loaded)
 
     def test_the_command_loads_no_endpoints(self) -> None:

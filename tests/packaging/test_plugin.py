@@ -61,10 +61,10 @@ class PluginTests(SynchronousTestCase):
             "import sys\n"
             "from twisted.internet.endpoints import clientFromString, serverFromString\n"
             "from twisted.internet.testing import MemoryReactorClock\n"
-            "reactor = MemoryReactorClock()\n"
-            "clientFromString(reactor, 'tcp6:host=::1:port=1'.replace('::1', r'\\:\\:1'))\n"
-            "serverFromString(reactor, 'haproxy:tcp:1')\n"
-            "print('devp2p_endpoints' in str(sys.modules.keys()), *sys.modules)\n"
+            "for fromString in clientFromString, serverFromString:\n"
+            "    try: fromString(MemoryReactorClock(), 'carrier-pigeon:home')\n"
+            "    except ValueError: pass\n"
+            "print('twisted.plugins.devp2p_endpoints' in sys.modules, *sys.modules)\n"
         ).split()
         self.assertEqual(loaded[0], "True")
         self.assertEqual([name for name in loaded if name.startswith("devp2p_tx")], [])
