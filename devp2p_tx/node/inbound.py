@@ -1,5 +1,5 @@
 """
-Who may connect: what is asked of an inbound connection before any byte is read.
+Who may connect: what is asked of an inbound connection before any byte of its own is read, but behind a proxy's header.
 """
 
 from __future__ import annotations

@@ -14,14 +14,15 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.wire import Echo
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.errors import DevP2PError
-from devp2p_tx.net.streams import CHUNK, DATA, END, HIGH_WATER, LINGER
-from devp2p_tx.testing import ScriptedPeer, Stage
-from tests.net.streams import HERE, THERE, Adding, Halves, Noting, Producer, Pulled, StreamCase, Sum
+from devp2p_tx.net.streams import CHUNK, DATA, END, HIGH_WATER, LINGER, StreamCapability
+from devp2p_tx.testing import EchoCapability, MemoryNetwork, ScriptedPeer, Stage, connectedPair
+from tests.net.streams import HERE, THERE, Adding, Halves, Noting, Producer, Pulled, Serving, StreamCase, Sum
 
 #: The first message code of the only capability.
 FIRST = 16
@@ -182,6 +183,30 @@ class StreamTests(StreamCase):
         client, server = self.pair()
         client.transport.stopProducing()
         self.assertOver(client, server)
+
+
+class OfferedTests(SynchronousTestCase):
+    """L{StreamCapability} among others."""
+
+    def test_beside_another(self) -> None:
+        """A stream is one of the capabilities of a connection, and its end is the connection's."""
+        network = MemoryNetwork()
+        one, other = Serving(), Serving()
+        pair = connectedPair(
+            [EchoCapability(), StreamCapability(network.clock, one)],
+            [StreamCapability(network.clock, other), EchoCapability()],
+            network,
+        )
+        one.built[0].transport.write(b"hello")
+        pair.protocolA.request(b"ping")
+        pair.settle()
+        self.assertEqual((other.built[0].data, pair.protocolA.replies), (b"hello", [b"ping"]))
+        self.assertEqual(one.seen[0].publicKey, pair.a.remoteKey)
+        one.built[0].transport.loseConnection()
+        pair.advance(2)
+        for protocol in (one.built[0], other.built[0]):
+            self.assertTrue(protocol.reason.check(ConnectionDone))
+        pair.close()
 
 
 class FlowTests(StreamCase):
