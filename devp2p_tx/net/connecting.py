@@ -23,9 +23,7 @@ from zope.interface import implementer
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
-
-#: How long the TCP connection may take, for each address (seconds).
-CONNECT_TIMEOUT = 15
+from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via
 
 
 @implementer(IHostnameResolver, IHostResolution)
@@ -63,10 +61,13 @@ class _KnowingReactor:
         return getattr(self._reactor, name)
 
 
-def clientEndpoint(reactor: Any, node: Node, addresses: Sequence[tuple[IPAddress, int]] = ()) -> IStreamClientEndpoint:
+def clientEndpoint(
+    reactor: Any, node: Node, via: Via | None = None, addresses: Sequence[tuple[IPAddress, int]] = ()
+) -> IStreamClientEndpoint:
     """
     An endpoint that reaches C{node}.
 
+    @param via: a proxy to go through, which looks the name up in our place.
     @param addresses: addresses and ports that its host name means, if that is known: they are tried in this order, each
         a fraction of a second after the one before, and the first one reached is taken (RFC 8305, "happy eyeballs").
         Without them the node's own address is taken, or its host name, looked up when the endpoint connects.
@@ -76,6 +77,8 @@ def clientEndpoint(reactor: Any, node: Node, addresses: Sequence[tuple[IPAddress
 
     if node.host is None or not node.tcp:
         raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
+    if via is not None:
+        return via(reactor, node.host, node.tcp)
     if not addresses and node.ip is None:
         return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
     if len(addresses) > 1:
@@ -103,14 +106,16 @@ def connect(
     reactor: Any,
     node: Node,
     build: Callable[[IAddress], Protocol | None],
+    via: Via | None = None,
     addresses: Sequence[tuple[IPAddress, int]] = (),
 ) -> Deferred[Any]:
     """
     Connect to C{node}.
 
     @param build: makes the protocol for the address that was reached; C{None} closes the connection.
+    @param via: a proxy to go through; then C{build} is told the node's address, or its host name.
     @param addresses: see L{clientEndpoint}.
-    @return: fires with the protocol; fails with what Twisted's endpoints fail with, or L{InvalidNode}. Cancelling it
-        gives the connection up.
+    @return: fires with the protocol; fails with what Twisted's endpoints fail with, L{InvalidNode}, or
+        L{devp2p_tx.errors.ProxyError}. Cancelling it gives the connection up.
     """
-    return clientEndpoint(reactor, node, addresses).connect(_OneProtocol(build))
+    return clientEndpoint(reactor, node, via, addresses).connect(_OneProtocol(build))

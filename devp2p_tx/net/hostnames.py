@@ -1,5 +1,5 @@
 """
-What host names mean, and for how long.
+Host names: what they mean, and for how long; and as addresses where nobody resolves them.
 
 Addresses come from the resolver that the reactor has, which is the system's: it knows C{/etc/hosts}, search domains and
 whatever else the user's other programs know. It does not say for how long they hold, so the name servers are asked for
@@ -49,6 +49,20 @@ class TTLResolver(Protocol):
     def lookupAddress(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
 
     def lookupIPV6Address(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
+
+
+@implementer(IAddress)
+@dataclass(frozen=True)
+class NamedAddress:
+    """
+    Where a proxy connects to for us, or lets others connect to us.
+
+    @ivar host: a host name, such as that of an onion service.
+    @ivar port: the port there.
+    """
+
+    host: str
+    port: int
 
 
 @implementer(IResolutionReceiver)

@@ -20,8 +20,9 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
-from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ServerStopped
+from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError, ServerStopped
 from devp2p_tx.net.connecting import connect
+from devp2p_tx.net.dialvia import Via
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags
@@ -71,6 +72,7 @@ class Dialer:
         memory: DialMemory,
         names: HostNames,
         budget: OutgoingBudget | None = None,
+        via: Via | None = None,
     ) -> None:
         """
         @param build: makes the protocol for a dialled node.
@@ -80,6 +82,7 @@ class Dialer:
         @param names: what looks up host names.
         @param budget: how many connections may be begun; by default
             L{OutgoingBudget.tcp<devp2p_tx.core.outgoing.OutgoingBudget.tcp>}.
+        @param via: the proxy to dial through.
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
@@ -88,6 +91,7 @@ class Dialer:
         self._policy, self._names = policy, names
         self._budget = OutgoingBudget.tcp() if budget is None else budget
         self._memory = memory
+        self._via = via
         self._candidates: Candidates | None = None
         self._resolve: Resolve | None = None
         self._reading: Deferred[Any] | None = None
@@ -278,16 +282,26 @@ class Dialer:
 
     async def _connectTo(self, node: Node, byUser: bool) -> RLPxProtocol:
         """Connect to where a node is; its host name is looked up at each dial, and all that it means is tried."""
-        addresses: list[tuple[IPAddress, int]] = []
+        found: list[IPAddress] = []
         if node.hostname is not None:
-            found = await self._names.resolve(node.hostname)
-            if not found:
-                raise DNSLookupError(f"host name {node.hostname} has no address")
-            addresses = [(ip, node.tcp) for ip in self._admitted(found, byUser)]
+            found = await self._addressesOf(node.hostname, byUser)
         elif byUser and node.ip is not None:  # a candidate's was looked at before it became a dial
             self._admitted([node.ip], byUser)
-        reached: RLPxProtocol = await connect(self._reactor, node, lambda _: self._build(node), addresses)
+        addresses = [(ip, node.tcp) for ip in found]
+        connecting = connect(self._reactor, node, lambda _: self._build(node), self._via, addresses)
+        reached: RLPxProtocol = await connecting
         return reached
+
+    async def _addressesOf(self, name: str, byUser: bool) -> list[IPAddress]:
+        """What a host name means, as far as it may be dialled; nothing where a proxy looks it up in our place."""
+        if self._via is not None:
+            if self._policy.lists or not byUser:
+                raise AddressRefused(f"{name} may not be contacted through a proxy, which does not tell its address")
+            return []
+        found = await self._names.resolve(name)
+        if not found:
+            raise DNSLookupError(f"host name {name} has no address")
+        return self._admitted(found, byUser)
 
     def _admitted(self, found: list[IPAddress], byUser: bool) -> list[IPAddress]:
         """
@@ -322,7 +336,7 @@ class Dialer:
 
 
 #: Errors that are counted by their names.
-_KINDS = ConnectError, DNSLookupError, AddressRefused, OverBudget
+_KINDS = ConnectError, DNSLookupError, AddressRefused, OverBudget, ProxyError
 
 
 def _nobody(result: object) -> None:

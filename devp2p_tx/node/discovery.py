@@ -33,6 +33,7 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
@@ -160,12 +161,17 @@ class Discovery:
         @param interface: an address of ours; empty for all.
         @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
         @raise CannotListenError: it is taken.
+        @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         self._lookAround(interface)
         if not self._config.discovery:
             return
+        if self._config.dialVia is not None:
+            self._warn(
+                "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
+            )
         edge = self._open(interface, port)
         shared: dict[str, Any] = {
             "policy": self._policy,
@@ -197,6 +203,9 @@ class Discovery:
     def _open(self, interface: str, port: int) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
         wanted = self._config.discoveryPort
+        if isinstance(wanted, str):
+            edge.adopt(datagramDescriptor(wanted))
+            return edge
         try:
             edge.listen(port if wanted is None else wanted, interface)
         except CannotListenError as error:

@@ -69,7 +69,7 @@ class ConnectTests(SynchronousTestCase):
         for hosts, reached in [([THERE_6], THERE_6), (["192.0.2.99", "2001:db8::99", THERE], THERE)]:
             self.reached.clear()
             addresses = [(ip_address(host), 30303) for host in hosts]
-            connecting = connect(self.here, to, self._build, addresses)
+            connecting = connect(self.here, to, self._build, addresses=addresses)
             self.network.advance(0.9)
             self.successResultOf(connecting)
             self.assertEqual(self._hosts(), [reached])
@@ -77,7 +77,7 @@ class ConnectTests(SynchronousTestCase):
     def test_no_known_address_answers(self) -> None:
         """Each is given its time."""
         addresses = [(ip_address(host), 30303) for host in ("192.0.2.98", "192.0.2.99")]
-        connecting = connect(self.here, node(HERE, ip=None, hostname="boot.example"), self._build, addresses)
+        connecting = connect(self.here, node(HERE, ip=None, hostname="boot.example"), self._build, addresses=addresses)
         self.network.advance(CONNECT_TIMEOUT)
         self.assertNoResult(connecting)
         self.network.advance(0.5)
