@@ -196,6 +196,32 @@ class UserTests(SentTestCase):
         self.assertNotIn(self.far, self.dials)
 
 
+class NamedCandidateTests(SentTestCase):
+    """Candidates that a source of somebody else's knows by name only."""
+
+    def offer(self, **config: Any) -> Server:
+        """A server that is offered one."""
+        self.network.names["found.example"] = ["10.7.7.7", "34.1.1.1", "127.0.0.5"]
+        config = {"listen": "tcp:30303:interface=10.0.0.2", **config}
+        server = self.start(2, discovery=False, **config)
+        found = [node(30, ip=None, hostname="found.example")]
+        line = Candidates([], [ListSource("list", found)], self.host(2), self.network.clock.seconds, server.metrics, 50)
+        server._dialer.start(line)
+        self.moment(5)
+        return server
+
+    def test_filtered(self) -> None:
+        """What the name means is filtered as any other candidate's address."""
+        server = self.offer()
+        self.assertEqual(self.dials, ["34.1.1.1"])
+        self.assertEqual(self.refused(server, "unreachable"), 2)
+
+    def test_through_a_proxy(self) -> None:
+        """Where nobody tells us what it means, it is not dialled."""
+        server = self.offer(dialVia="socks5:10.0.0.98:1080")
+        self.assertEqual((self.dials, server.metrics.value("dial_errors", kind="AddressRefused")), ([], 1))
+
+
 class BudgetTests(SentTestCase):
     """How many connections are begun."""
 
