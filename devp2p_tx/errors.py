@@ -73,6 +73,14 @@ class LocalProtocolError(DevP2PError):
     """Our own side asked for something that the protocol does not allow; nothing was sent."""
 
 
+class OverBudget(LocalProtocolError):
+    """More packets to strangers than we allow ourselves; nothing was sent, and nothing is known of the node asked."""
+
+
+class AddressRefused(DevP2PError):
+    """An address that must not be contacted; the sentence says why."""
+
+
 class RemoteProtocolError(DevP2PError):
     """
     The peer broke the protocol; the connection ends.
@@ -131,6 +139,14 @@ class Timeout(RemoteProtocolError):
     """The peer was silent for longer than a deadline allows."""
 
     reason = DisconnectReason.READ_TIMEOUT
+
+
+class ProxyHeaderError(RemoteProtocolError):
+    """What came in place of a PROXY header is none; whoever sent it is told nothing."""
+
+
+class ProxyError(DevP2PError):
+    """The proxy through which we dial cannot be reached, refuses, or does not speak its protocol."""
 
 
 class CapabilityFailed(DevP2PError):

@@ -67,6 +67,7 @@ def defaultDataDir() -> Path:
 
 _FLAGS: list[list[Any]] = [
     ["no-dial", None, "Dial nobody, static nodes included."],
+    ["lan", None, "Look for nodes in private networks, too, and not only in those that this host itself is in."],
     ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
 ]
 
@@ -84,7 +85,7 @@ _PARAMETERS: list[list[Any]] = [
         "Where others are told to find us, whatever we find out: tcp=HOST:PORT,udp=HOST:PORT,tcp6=[HOST]:PORT,"
         "udp6=[HOST]:PORT, or some of these; a host is an address or a name. [default: what we find out]",
     ],
-    ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
+    ["discovery-port", None, None, "The UDP port, or fd:4 for an open socket. [default: the number of the TCP port]"],
     ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
@@ -92,7 +93,9 @@ _PARAMETERS: list[list[Any]] = [
     ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
     ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
     ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
+    ["dial-via", None, None, "The proxy to dial through: socks5:host:port, socks5:user:password@host:port, or tor:."],
     ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+    ["netdeny", None, None, "Networks never to speak with, such as 203.0.113.0/24."],
     ["identity", None, "", "A word of yours in the name that peers see."],
     ["log-format", None, "text", "How to log: text, or json (an object a line)."],
 ]
@@ -126,8 +129,8 @@ class Options(usage.Options):
 
     def opt_listen(self, place: str) -> None:
         """
-        Where to listen (repeatable): a port, which is opened for IPv4 and IPv6, a Twisted endpoint such as
-        tcp:30303:interface=127.0.0.1, or none. [default: 30303]
+        Where to listen (repeatable): a port, which is opened for IPv4 and IPv6, an endpoint such as
+        tcp:30303:interface=127.0.0.1 or haproxy:tcp:30303, or none. [default: 30303]
         """
         self["listen"].append(place)
 
@@ -227,7 +230,6 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
 
     def _serverConfig(self) -> ServerConfig:
-        netrestrict = self["netrestrict"]
         return ServerConfig(
             listen=_places(self["listen"] or [_PORT]),
             advertise=None if self["advertise"] is None else Advertise.parse(self["advertise"]),
@@ -239,8 +241,11 @@ class Options(usage.Options):
             noDial=bool(self["no-dial"]),
             staticNodes=readNodes(self["static"]),
             trustedNodes=readNodes(self["trusted"]),
-            netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
-            discoveryPort=None if self["discovery-port"] is None else self._number("discovery-port"),
+            netrestrict=self._netlist("netrestrict"),
+            netdeny=self._netlist("netdeny"),
+            lan=bool(self["lan"]),
+            dialVia=self["dial-via"],
+            discoveryPort=self._discoveryPort(),
             **self._networkSettings(),
             key=self._key(),
             database=self._database(),
@@ -274,6 +279,13 @@ class Options(usage.Options):
         except OSError as error:
             raise usage.UsageError(f"cannot make the folder {self._dataDir}: {error.strerror}") from None
         return str(self._dataDir / f"nodes-{self['network']}.sqlite")
+
+    def _netlist(self, option: str) -> Netlist | None:
+        return None if self[option] is None else Netlist.parse(self[option])
+
+    def _discoveryPort(self) -> int | str | None:
+        port: str | None = self["discovery-port"]
+        return port if port is None or port.startswith("fd:") else self._number("discovery-port")
 
     def _number(self, option: str) -> int:
         text = str(self[option])

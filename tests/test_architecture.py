@@ -24,7 +24,7 @@ PLUGINS = str(ROOT / "twisted/plugins")
 #: The longest module that can be read at one sitting (lines).
 MAX_LINES = 600
 #: The rooms whose names are in Twisted's camelCase; ruff sees to the snake_case of the others.
-CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "interfaces.py")
+CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "endpoints.py", "interfaces.py")
 #: Methods that Twisted names itself, with an underscore.
 TWISTED_NAMES = re.compile(r"_*(opt|render|test|lineReceived|stat[eE]|getChild)_\w+")
 #: Twisted calls these and drops what they return: as a coroutine none of them would ever run.
@@ -140,7 +140,9 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(ours, {"devp2p_tx._version", "devp2p_tx.errors"})
 
     def test_no_module_loads_the_reactor(self) -> None:
-        loaded = loadedAfter(importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin")
+        loaded = loadedAfter(
+            importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin, devp2p_endpoints"
+        )
         self.assertNotIn("twisted.internet.reactor", loaded)
 
     def test_the_command_loads_no_endpoints(self) -> None:

@@ -84,6 +84,12 @@ class OptionTests(SynchronousTestCase):
             str(parse("--netrestrict", "10.0.0.0/8, fd00::/8").serverConfig.netrestrict), "10.0.0.0/8,fd00::/8"
         )
 
+    def test_netdeny_and_lan(self) -> None:
+        config = parse("--netdeny", "203.0.113.0/24,2001:db8::/32", "--lan").serverConfig
+        self.assertEqual((str(config.netdeny), config.lan), ("203.0.113.0/24,2001:db8::/32", True))
+        config = parse().serverConfig
+        self.assertEqual((config.netdeny, config.lan), (None, False))
+
     def test_a_capability_is_imported(self) -> None:
         config = parse("--capability", "devp2p_tx.testing:EchoCapability").serverConfig
         self.assertIsInstance(config.capabilities[0], EchoCapability)
@@ -122,6 +128,7 @@ class OptionTests(SynchronousTestCase):
             ("invalid public key", "--static", "enode://12@127.0.0.1:1"),
             ("no node URL, and cannot be read as a file", "--trusted", "/does/not/exist"),
             ("1.2.3.4/99", "--netrestrict", "1.2.3.4/99"),
+            ("not a network in CIDR notation: 'everything'", "--netdeny", "everything"),
             ("want debug, info, warn, error or critical", "--log-level", "loud"),
             ("--log-format is text or json", "--log-format", "xml"),
             ("none of them a slash", "--identity", "a/b"),
@@ -137,11 +144,24 @@ class OptionTests(SynchronousTestCase):
             ("not both", "--node-key", "file"),
             ("--network is one of none, mainnet", "--network", "morden"),
             ("--discovery-port is a whole number", "--discovery-port", "udp"),
+            ("or fd:NUMBER, not 'fd:x'", "--discovery-port", "fd:x"),
+            ("no way to dial by 'http'", "--dial-via", "http:proxy:3128"),
+            ("that is no SOCKS5 proxy", "--dial-via", "socks5:proxy"),
             ("the discovery port is 0 to 65535", "--discovery-port", "70000"),
             ("enrtree", "--dns-tree", "example.org"),
             ("versions v4 and v5, not 'v6'", "--discovery", "v4,v6"),
         ):
             self.assertRefused(sentence, *arguments)
+
+    def test_a_proxy_and_a_socket(self) -> None:
+        config = parse("--dial-via", "socks5:127.0.0.1:1080", "--discovery-port", "fd:4").serverConfig
+        self.assertEqual((config.dialVia, config.discoveryPort), ("socks5:127.0.0.1:1080", "fd:4"))
+        config = parse().serverConfig
+        self.assertEqual((config.dialVia, config.discoveryPort), (None, None))
+
+    def test_a_wrong_proxy_password_is_not_repeated(self) -> None:
+        refused = self.assertRaises(SystemExit, parse, "--dial-via", "socks5:joe:secret@host")
+        self.assertNotIn("secret", str(refused.code))
 
     def test_the_network_is_mainnet(self) -> None:
         self.patch(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("DEVP2P_")})
@@ -295,6 +315,12 @@ class ProcessTests(SynchronousTestCase):
         _, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
         self.assertIn("carrier-pigeon", errors)
+
+    def test_no_tor_ends_it_with_a_sentence(self) -> None:
+        process = self.start("--listen", f"onion:30303:control={Path(self.mktemp()).absolute()}")
+        _, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
+        self.assertIn("Tor's control port cannot be used", errors)
 
     def test_a_plugin_is_found_by_its_name(self) -> None:
         folder = Path(self.mktemp()).absolute()

@@ -23,16 +23,12 @@ from zope.interface import implementer
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
-
-#: How long the TCP connection may take, for each address (seconds).
-CONNECT_TIMEOUT = 15
-
-Admits = Callable[[IPAddress], bool]
+from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via
 
 
 @implementer(IHostnameResolver, IHostResolution)
 class _KnownAddresses:
-    """Resolves any name to the addresses of one node, so that the next is tried while one does not answer."""
+    """Resolves the name of a node to what we know of it: the next address is tried while one does not answer."""
 
     name = "a node"
 
@@ -65,31 +61,33 @@ class _KnowingReactor:
         return getattr(self._reactor, name)
 
 
-def _everybody(ip: IPAddress) -> bool:
-    return True
-
-
-def clientEndpoint(reactor: Any, node: Node, admits: Admits = _everybody) -> IStreamClientEndpoint:
+def clientEndpoint(
+    reactor: Any, node: Node, via: Via | None = None, addresses: Sequence[tuple[IPAddress, int]] = ()
+) -> IStreamClientEndpoint:
     """
-    An endpoint that reaches C{node} at any of its addresses, which are tried one after the other, a third of a second
-    apart; its host name, if that is what is known, is looked up when it connects.
+    An endpoint that reaches C{node}.
 
-    @param admits: which addresses may be tried; for those of a host name C{build} of L{connect} decides.
-    @raise InvalidNode: the node has no address that may be tried, or no TCP port.
+    @param via: a proxy to go through, which looks the name up in our place.
+    @param addresses: addresses and ports to try, such as those that its host name means: in this order, each a third of
+        a second after the one before, and the first one reached is taken (RFC 8305, "happy eyeballs"). Without them all
+        are tried that the node says it has, or its host name is looked up when the endpoint connects.
+    @raise InvalidNode: the node has no address or no TCP port.
     """
     from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 
-    if node.hostname is not None and node.tcp:
-        return HostnameEndpoint(reactor, node.hostname, node.tcp, timeout=CONNECT_TIMEOUT)
-    known = node.tcp_addresses()
-    addresses = [each for each in known if admits(each[0])]
-    if not addresses:
-        lacking = "address" if node.ip is None else "TCP port" if not known else "address that is let in"
-        raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {lacking}")
-    ip, port = addresses[0]
-    if len(addresses) > 1:
-        knowing = _KnowingReactor(reactor, _KnownAddresses(addresses))
-        return HostnameEndpoint(knowing, str(ip), port, timeout=CONNECT_TIMEOUT)
+    known = addresses or node.tcp_addresses()
+    if node.host is None or not (known or node.tcp):
+        raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
+    if via is not None and node.tcp:
+        return via(reactor, node.host, node.tcp)
+    if not known:
+        return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
+    ip, port = known[0]
+    if via is not None:
+        return via(reactor, str(ip), port)
+    if len(known) > 1:
+        knowing = _KnowingReactor(reactor, _KnownAddresses(known))
+        return HostnameEndpoint(knowing, node.host, port, timeout=CONNECT_TIMEOUT)
     kind = TCP4ClientEndpoint if ip.version == 4 else TCP6ClientEndpoint
     return kind(reactor, str(ip), port, timeout=CONNECT_TIMEOUT)
 
@@ -107,14 +105,19 @@ class _OneProtocol(Factory):
 
 
 def connect(
-    reactor: Any, node: Node, build: Callable[[IAddress], Protocol | None], admits: Admits = _everybody
+    reactor: Any,
+    node: Node,
+    build: Callable[[IAddress], Protocol | None],
+    via: Via | None = None,
+    addresses: Sequence[tuple[IPAddress, int]] = (),
 ) -> Deferred[Any]:
     """
     Connect to C{node}.
 
     @param build: makes the protocol for the address that was reached; C{None} closes the connection.
-    @param admits: see L{clientEndpoint}.
-    @return: fires with the protocol; fails with what Twisted's endpoints fail with, or L{InvalidNode}. Cancelling it
-        gives the connection up.
+    @param via: a proxy to go through; then C{build} is told the node's address, or its host name.
+    @param addresses: see L{clientEndpoint}.
+    @return: fires with the protocol; fails with what Twisted's endpoints fail with, L{InvalidNode}, or
+        L{devp2p_tx.errors.ProxyError}. Cancelling it gives the connection up.
     """
-    return clientEndpoint(reactor, node, admits).connect(_OneProtocol(build))
+    return clientEndpoint(reactor, node, via, addresses).connect(_OneProtocol(build))

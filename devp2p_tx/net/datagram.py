@@ -14,10 +14,13 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from errno import ENOTCONN
+from functools import partial
 from ipaddress import IPv4Address
 from os import strerror
+from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY
 from typing import Any, Protocol
 
 from twisted.internet.abstract import isIPv6Address
@@ -31,6 +34,7 @@ from twisted.logger import Logger
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
+from devp2p_tx.net.adopted import datagramSocket
 from devp2p_tx.net.families import familyName, separateFamilies
 
 #: The largest datagram of any discovery protocol (bytes).
@@ -40,6 +44,7 @@ MAX_READ = 4 * 1024
 #: From the end of a broken socket to the next attempt to open it (seconds).
 REOPEN_INTERVAL = 1.0
 
+_MAPPED = "::ffff:"
 #: What a transport says of a datagram that it cannot send, mostly since its destination is none.
 _UNSENDABLE = (OSError, OverflowError, ValueError, MessageLengthError, InvalidAddressError)
 
@@ -72,6 +77,8 @@ class FamilySocket(DatagramProtocol):
 
     @ivar interface: the address that it is bound to; empty for all of IPv4, C{::} for all of IPv6.
     @ivar number: its port.
+    @ivar takesIPv4: whether it is one of IPv6 that takes IPv4 as well.
+    @ivar clothes: what an IPv4 address begins with that goes through it: nothing, or C{::ffff:}.
     @ivar sendTo: sends a datagram to C{(host, port)}; raises why it cannot be sent.
     """
 
@@ -80,10 +87,12 @@ class FamilySocket(DatagramProtocol):
     def __init__(self, edge: DatagramEdge, reactor: Any, metrics: Metrics, interface: str) -> None:
         self.interface, self.number = interface, 0
         self.sendTo: Callable[[bytes, tuple[str, int]], Any] = _cannotSend
+        self.takesIPv4, self.clothes = False, ""
         self.family = familyName(6 if isIPv6Address(interface) else 4)
         self._edge = edge
         self._reactor = reactor
         self._metrics = metrics
+        self._adopted: int | None = None
         self._port: Any = None
         self._closed = False
         self._reopening: IDelayedCall | None = None
@@ -95,7 +104,22 @@ class FamilySocket(DatagramProtocol):
         @param port: 0 for one that is free.
         @raise CannotListenError: the port is taken, or the address not ours.
         """
-        self._port = self._reactor.listenUDP(port, self, interface=self.interface, maxPacketSize=MAX_SIZE + 1)
+        self._open(partial(self._reactor.listenUDP, port, self, interface=self.interface))
+
+    def adopt(self, descriptor: int) -> None:
+        """
+        Take over a socket that was opened for us, such as by systemd; it is ours from now on.
+
+        @param descriptor: its file descriptor.
+        @raise InvalidAddress: that is no UDP socket.
+        """
+        family, _ = datagramSocket(descriptor)
+        os.set_blocking(descriptor, False)
+        self._adopted = descriptor  # the reactor takes a copy, so that this one can be opened anew
+        self._open(partial(self._reactor.adoptDatagramPort, descriptor, family, self))
+
+    def _open(self, listen: Callable[..., Any]) -> None:
+        self._port = listen(maxPacketSize=MAX_SIZE + 1)
         self.number = self._port.getHost().port
 
     def close(self) -> Deferred[Any]:
@@ -105,6 +129,9 @@ class FamilySocket(DatagramProtocol):
             self._reopening.cancel()
         port, self._port = self._port, None
         self.sendTo = _cannotSend
+        descriptor, self._adopted = self._adopted, None
+        if descriptor is not None:
+            os.close(descriptor)
         return maybeDeferred(lambda: None if port is None else port.stopListening())
 
     @property
@@ -119,6 +146,8 @@ class FamilySocket(DatagramProtocol):
         if isinstance(transport, UDPPort):
             transport.maxThroughput = MAX_READ
             self.sendTo = transport.socket.sendto  # what the transport looks at before costs as much as sending does
+            if transport.addressFamily == AF_INET6 and not transport.socket.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY):
+                self.takesIPv4, self.clothes = True, _MAPPED
 
     def stopProtocol(self) -> None:
         """See C{AbstractDatagramProtocol}; a socket that ends by itself is opened anew."""
@@ -134,8 +163,11 @@ class FamilySocket(DatagramProtocol):
 
     def _reopen(self) -> None:
         try:
-            self.open(self.number)
-        except CannotListenError as error:
+            if self._adopted is None:
+                self.open(self.number)
+            else:
+                self.adopt(self._adopted)
+        except (CannotListenError, InvalidAddress) as error:
             _log.warn(
                 "{family} UDP port {port} cannot be opened again: {error}",
                 family=self.family,
@@ -203,28 +235,50 @@ class DatagramEdge:
         """
         opened = FamilySocket(self, self._reactor, self._metrics, interface)
         opened.open(port)
-        self.sockets[6 if isIPv6Address(interface) else 4] = opened
-        self._of4, self._of6 = self.sockets.get(4, self._closed), self.sockets.get(6, self._closed)
+        self._add(opened)
+
+    def adopt(self, descriptor: int) -> None:
+        """
+        Take over a socket that was opened for us, such as by systemd; it is ours from now on. One on C{::} that takes
+        IPv4 as well, as systemd's do, serves both families.
+
+        @param descriptor: its file descriptor.
+        @raise InvalidAddress: that is no UDP socket.
+        """
+        _, interface = datagramSocket(descriptor)
+        opened = FamilySocket(self, self._reactor, self._metrics, interface)
+        opened.adopt(descriptor)
+        self._add(opened)
+
+    def _add(self, opened: FamilySocket) -> None:
+        self.sockets[6 if isIPv6Address(opened.interface) else 4] = opened
+        self._of6 = self.sockets.get(6, self._closed)
+        self._of4 = self.sockets.get(4, self._of6 if self._of6.takesIPv4 else self._closed)
 
     @property
     def isListening(self) -> bool:
         """Whether the sockets are open, all of them."""
         return bool(self.sockets) and all(each.isOpen for each in self.sockets.values())
 
+    def socketOf(self, version: int) -> FamilySocket | None:
+        """The socket that serves an address family, 4 or 6, if there is one."""
+        found = self._of4 if version == 4 else self._of6
+        return None if found is self._closed else found
+
     @property
     def versions(self) -> tuple[int, ...]:
         """The address families that have a socket."""
-        return tuple(sorted(self.sockets))
+        return tuple(version for version in (4, 6) if self.socketOf(version))
 
     @property
     def port(self) -> int:
-        """The number of the port, that of IPv4 if there are two; 0 before L{listen}."""
-        return next((self.sockets[version].number for version in self.versions), 0)
+        """The number of the port, that of IPv4 if there are two; 0 before L{listen} and L{adopt}."""
+        return next((each.number for version in self.versions if (each := self.socketOf(version))), 0)
 
     @property
     def interface(self) -> str:
-        """What the socket of L{port} is bound to, as it was given to L{listen}."""
-        return next((self.sockets[version].interface for version in self.versions), "")
+        """What the socket of L{port} is bound to."""
+        return next((each.interface for version in self.versions if (each := self.socketOf(version))), "")
 
     def close(self) -> Deferred[Any]:
         """Close the sockets; fires when they are closed."""
@@ -239,7 +293,10 @@ class DatagramEdge:
         """
         known, text, sender = self.source
         if ip is not known:
-            text, sender = str(ip), self._of4 if isinstance(ip, IPv4Address) else self._of6
+            text, sender = str(ip), self._of6
+            if isinstance(ip, IPv4Address):
+                sender = self._of4
+                text = sender.clothes + text
         try:
             sender.sendTo(data, (text, port))
         except _UNSENDABLE:

@@ -1,29 +1,52 @@
 """
-The addresses of this host.
+Which addresses this host has, and which networks it is in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from twisted.logger import Logger
+
+from devp2p_tx.core.addresses import IPAddress, IPNetwork, parse_address
+from devp2p_tx.interfaces import IInterfaces
+
+_log = Logger()
 
 
-def systemAddresses() -> list[IPAddress]:
+def interfacesOf(reactor: Any) -> Sequence[IPv4Interface | IPv6Interface]:
+    """The addresses of this host, each with the prefix of its network; those of the reactor, if it has its own."""
+    if IInterfaces.providedBy(reactor):
+        own: Sequence[IPv4Interface | IPv6Interface] = reactor.interfaces()
+        return own
+    return _systemInterfaces()
+
+
+def _systemInterfaces() -> list[IPv4Interface | IPv6Interface]:
+    from ifaddr import get_adapters  # late: it loads ctypes
+
+    try:
+        addresses = [each for adapter in get_adapters() for each in adapter.ips]
+    except OSError as error:
+        _log.warn("cannot see which networks this host is in: {error}", error=error)
+        return []
+    texts = (each.ip if each.is_IPv4 else each.ip[0] for each in addresses)
+    return [ip_interface(f"{text}/{each.network_prefix}") for text, each in zip(texts, addresses, strict=True)]
+
+
+def addressesOf(reactor: Any) -> list[IPAddress]:
+    """The addresses alone."""
+    return [each.ip for each in interfacesOf(reactor)]
+
+
+def networksOf(reactor: Any, address: str) -> list[IPNetwork]:
     """
-    The addresses of all interfaces, loopback ones included.
+    The networks from which others reach one who listens.
 
-    @raise OSError: the system does not say.
+    @param address: where he listens; empty, C{0.0.0.0} or C{::} for all of this host.
     """
-    import ifaddr  # loads ctypes, so not before it is wanted
-
-    found = (ip.ip if isinstance(ip.ip, str) else ip.ip[0] for adapter in ifaddr.get_adapters() for ip in adapter.ips)
-    return [parse_address(text.partition("%")[0]) for text in found]
-
-
-def addressesOf(reactor: Any) -> Callable[[], list[IPAddress]]:
-    """What tells the addresses of the host of a reactor: the L{MemoryHost<devp2p_tx.testing.MemoryHost>} that it is, or
-    this one."""
-    own: Callable[[], list[IPAddress]] | None = getattr(reactor, "interfaceAddresses", None)
-    return systemAddresses if own is None else own
+    networks: list[IPNetwork] = [each.network for each in interfacesOf(reactor)]
+    ip = parse_address(address) if address else None
+    return networks if ip is None or ip.is_unspecified else [network for network in networks if ip in network]

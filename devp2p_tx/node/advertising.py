@@ -16,19 +16,17 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, IPAddress, Netlist, kinds, parse_address
+from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, IPAddress, is_global, kinds, parse_address
 from devp2p_tx.core.enr.advertise import Advertise, HostPort
 from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.core.enr.local import LocalRecord, Source
-from devp2p_tx.net.families import ANYWHERE
-from devp2p_tx.net.hostnames import resolveHost
+from devp2p_tx.net.families import ANYWHERE, familyName
+from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.interfaces import addressesOf
 
 #: How often host names are looked up again, and the addresses of this host looked at (seconds); as often as go-ethereum
 #: asks a router for its external address.
 REFRESH_INTERVAL = 120.0
-
-#: Shared by the customers of a provider: without any kind of L{devp2p_tx.core.addresses}, and nobody's (RFC 6598).
-_SHARED = Netlist.parse("100.64.0.0/10")
 
 _log = Logger()
 
@@ -56,23 +54,23 @@ class Advertising:
         self,
         advertise: Advertise | None,
         reactor: Any,
-        interfaces: Callable[[], Iterable[IPAddress]],
+        names: HostNames,
         changed: Callable[[], object],
     ) -> None:
         """
         @param advertise: our user's word.
-        @param reactor: C{IReactorTime} and C{IReactorPluggableNameResolver}.
-        @param interfaces: tells the addresses of this host.
+        @param reactor: C{IReactorTime}; its host is where we are.
+        @param names: what looks up host names.
         @param changed: is called when the record may say something else than before.
         """
         self._advertise = advertise or Advertise()
         self._reactor = reactor
-        self._interfaces = interfaces
+        self._names = names
         self._changed = changed
         self._bound: Mapping[int, Bound] = {}
         self._alarm: IDelayedCall | None = None
         self._resolving: Deferred[None] | None = None
-        self._unresolved: set[str] = set()
+        self._lacking: set[tuple[str, int]] = set()
         self._mapped: dict[Source, tuple[int | None, int | None]] = {}
 
     def start(self, local: LocalRecord, bound: Mapping[int, Bound]) -> None:
@@ -129,40 +127,40 @@ class Advertising:
             name = next((each.host for each in self._hosts(version) if each.ip is None), None)
             if name is None:
                 continue
-            found = [ip for ip in await resolveHost(self._reactor, name) if ip.version == version]
-            self._noteResolved(name, version, bool(found))
+            known = await self._names.resolve(name)
+            found = [ip for ip in known if ip.version == version]
             if found:
                 self._offerFlag(version, found[0])
+            if known:
+                self._noteFamily(name, version, bool(found))
         self._changed()
 
-    def _noteResolved(self, name: str, version: int, isResolved: bool) -> None:
-        """Say it once; an address that was found before stays."""
-        what = f"{name}/{version}"
-        if isResolved:
-            self._unresolved.discard(what)
-        elif what not in self._unresolved:
-            self._unresolved.add(what)
-            _log.warn("{name}, to be advertised, has no IPv{version} address", name=name, version=version)
+    def _noteFamily(self, name: str, version: int, isFound: bool) -> None:
+        """Say once if a name has addresses, and none of the family in which it is to be advertised."""
+        if isFound:
+            self._lacking.discard((name, version))
+        elif (name, version) not in self._lacking:
+            self._lacking.add((name, version))
+            _log.warn("{name}, to be advertised, has no {family} address", name=name, family=familyName(version))
 
     # Where the sockets are.
 
     def _refresh(self) -> None:
         self._alarm = self._reactor.callLater(REFRESH_INTERVAL, self._refresh)
-        try:
-            ours = list(self._interfaces())
-        except OSError as error:
-            _log.warn("the system does not say which addresses this host has: {error}", error=error)
-            return
+        if ours := addressesOf(self._reactor):
+            self._offerInterfaces(ours)
+        if self._resolving is None and any(each.ip is None for v in VERSIONS for each in self._hosts(v)):
+            self._resolving = Deferred.fromCoroutine(self._resolve())
+            self._resolving.addErrback(_logUnlessCancelled).addBoth(self._resolved)
+        self._changed()
+
+    def _offerInterfaces(self, ours: list[IPAddress]) -> None:
         for version, bound in self._bound.items():
             ip = _sayable(each for each in ours if each.version == version) if bound.ip.is_unspecified else bound.ip
             self._local.offer(Source.INTERFACE, version, ip, bound.tcp, bound.udp)
         if discovering := [version for version, bound in self._bound.items() if bound.udp]:
             usable = [version for version in discovering if _isUsable(self._bound[version].ip, ours)]
             self._local.versions = tuple(usable or discovering)
-        if self._resolving is None and any(each.ip is None for v in VERSIONS for each in self._hosts(v)):
-            self._resolving = Deferred.fromCoroutine(self._resolve())
-            self._resolving.addErrback(_logUnlessCancelled).addBoth(self._resolved)
-        self._changed()
 
     def _resolved(self, _: object) -> None:
         self._resolving = None
@@ -170,7 +168,7 @@ class Advertising:
 
 def _sayable(ours: Iterable[IPAddress]) -> IPAddress | None:
     """The first address that everybody can reach."""
-    return next((ip for ip in ours if not kinds(ip) and ip not in _SHARED), None)
+    return next((ip for ip in ours if is_global(ip)), None)
 
 
 def _isUsable(ip: IPAddress, ours: Iterable[IPAddress]) -> bool:

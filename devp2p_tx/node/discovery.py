@@ -5,6 +5,7 @@ line of candidates that comes of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addresspolicy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
@@ -28,13 +30,17 @@ from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
 from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import DNSTrees, TextResolver
 from devp2p_tx.net.families import ANYWHERE
+from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.interfaces import networksOf
 from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
@@ -45,6 +51,8 @@ from devp2p_tx.storage.sqlite import open_node_store
 
 #: How often changes of the database are written, and how soon the rest of a long list of them (seconds).
 FLUSH_INTERVAL, FLUSH_REST_INTERVAL = 5.0, 0.1
+#: How often it is looked which networks we are in (seconds).
+HOME_INTERVAL = 60.0
 #: How many peers that were good before a restart are tried first.
 MAX_ANCHORS = 8
 
@@ -88,13 +96,15 @@ class Discovery:
         metrics: Metrics,
         resolver: Callable[[], TextResolver],
         recordChanged: Callable[[], object],
-        interfaces: Callable[[], Iterable[IPAddress]],
+        policy: AddressPolicy,
+        names: HostNames,
         randomBytes: RandomBytes = urandom,
     ) -> None:
         """
         @param resolver: makes what looks up lists in DNS.
-        @param interfaces: tells the addresses of this host.
         @param recordChanged: is called when our record is signed anew.
+        @param policy: which addresses may be contacted; it is told which networks we are in.
+        @param names: what looks up host names.
         """
         self.discv4: DiscoveryV4 | None = None
         self.discv5: DiscoveryV5 | None = None
@@ -107,9 +117,10 @@ class Discovery:
         self._metrics = metrics
         self._resolver = resolver
         self._recordChanged = recordChanged
+        self._policy, self._names = policy, names
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
-        self._advertising = Advertising(config.advertise, reactor, interfaces, self.self)
+        self._advertising = Advertising(config.advertise, reactor, names, self.self)
 
     @cached_property
     def _store(self) -> MemoryNodeStore:
@@ -165,6 +176,7 @@ class Discovery:
             says another; of each address family at the first.
         @param versions: the address families that this host has, for a node that does not listen.
         @raise CannotListenError: a port is taken.
+        @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         places: dict[int, Listening] = {}
         for each in listening:
@@ -172,14 +184,21 @@ class Discovery:
         self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
+        self._lookAround()
         if not self._config.discovery:
             self._advertising.start(self.local, self._bound)
             return
+        if self._config.dialVia is not None:
+            self._warn(
+                "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
+            )
         anywhere = (Listening(parse_address(ANYWHERE[version]), 0, True) for version in (() if places else versions()))
         edge = self._open(places or {each.ip.version: each for each in anywhere})
         self._advertising.start(self.local, self._bound)
         shared: dict[str, Any] = {
-            "netrestrict": self._config.netrestrict,
+            "policy": self._policy,
+            "outgoing": OutgoingBudget.udp(),
+            "names": self._names,
             "seconds": self._seconds,
             "unixTime": self._unixTime,
             "random": self._random,
@@ -205,13 +224,20 @@ class Discovery:
 
     def _open(self, places: Mapping[int, Listening]) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
-        for version, place in sorted(places.items()):
-            self._openFamily(edge, place)
-            self._bound[version] = Bound(place.ip, place.port, edge.sockets[version].number)
+        if isinstance(self._config.discoveryPort, str):
+            edge.adopt(datagramDescriptor(self._config.discoveryPort))
+        else:
+            for _, place in sorted(places.items()):
+                self._openFamily(edge, place, self._config.discoveryPort)
+        for version in edge.versions:
+            bound = edge.socketOf(version)
+            place = places.get(version, Listening(parse_address(ANYWHERE[version]), 0, True))
+            assert bound is not None
+            self._bound[version] = Bound(place.ip, place.port, bound.number)
         return edge
 
-    def _openFamily(self, edge: DatagramEdge, place: Listening) -> None:
-        version, wanted = place.ip.version, self._config.discoveryPort
+    def _openFamily(self, edge: DatagramEdge, place: Listening, wanted: int | None) -> None:
+        version = place.ip.version
         interface = "" if place.ip == _ANY_IPV4 else str(place.ip)
         number = (place.port if wanted is None else wanted) or edge.port
         isAnyPort = place.isAnyPort if wanted is None else not wanted
@@ -233,6 +259,12 @@ class Discovery:
         if self._edge is not None:
             await self._edge.close()
         self._store.close()
+
+    def _lookAround(self) -> None:
+        """Where we are, which changes when somebody carries us elsewhere."""
+        places = [str(bound.ip) for bound in self._bound.values()] or [""]
+        self._policy.set_home(network for place in places for network in networksOf(self._reactor, place))
+        self._later(HOME_INTERVAL, self._lookAround)
 
     # The database.
 
@@ -261,6 +293,11 @@ class Discovery:
             parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
         if unsent := count("udp_unsent"):
             parts.append(f"UDP packets that could not be sent: {unsent}")
+        if refused := self._refused():
+            lan = "" if self._config.lan else " (--lan allows addresses of local networks)"
+            parts.append(f"addresses refused: {_listed(refused)}{lan if 'unreachable' in refused else ''}")
+        if failing := self._names.failing():
+            parts.append("host names without an address: " + ", ".join(failing))
         if self._config.discovery:
             parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
         return "; ".join(parts)
@@ -269,6 +306,14 @@ class Discovery:
         """The counters of a name, by one of their labels."""
         found = ((dict(labels), value) for each, labels, value in self._metrics if each == name)
         return {labels[label]: value for labels, value in found if labels.get("direction") == direction}
+
+    def _refused(self) -> dict[str, int]:
+        """How many addresses were not contacted, by reason."""
+        refused: Counter[str] = Counter()
+        for name, labels, value in self._metrics:
+            if name == REFUSED:
+                refused[dict(labels)["reason"]] += value
+        return refused
 
     # What the dialer wants.
 

@@ -1,5 +1,5 @@
 """
-Who may connect: what is asked of an inbound connection before any byte is read.
+Who may connect: what is asked of an inbound connection before any byte of its own is read, but behind a proxy's header.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, is_lan
+from devp2p_tx.core.addresses import IPAddress, is_lan
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import addressIP, addressText
 
@@ -28,8 +29,10 @@ class InboundRefusal(Enum):
     """Why an inbound connection is closed without a word."""
 
     NETRESTRICT = "not in netrestrict list"
+    NETDENY = "in netdeny list"
     THROTTLED = "too many attempts"
     PENDING = "too many pending connections"
+    PROXY_HEADER = "no PROXY header"
     STOPPED = "server stopped"
 
 
@@ -68,17 +71,18 @@ class InboundFactory(Factory):
         refused: Callable[[InboundRefusal], None],
         seconds: Callable[[], float],
         maxPending: int,
-        netrestrict: Netlist | None,
+        policy: AddressPolicy,
     ) -> None:
         """
         @param accepted: makes the protocol, and has L{settled} called when its handshakes are over.
         @param refused: is told why a connection was closed.
+        @param policy: whose lists hold for those who connect.
         """
         self.pending = 0
         self._accepted, self._refused = accepted, refused
         self._seconds = seconds
         self._maxPending = maxPending
-        self._netrestrict = netrestrict
+        self._policy = policy
         self._throttle = InboundThrottle()
         self._closed = False
 
@@ -96,6 +100,10 @@ class InboundFactory(Factory):
         """A connection that was pending is a peer now, or gone."""
         self.pending -= 1
 
+    def headless(self) -> None:
+        """A proxy's connection was closed since it did not say whose it was, or since too many did not."""
+        self._refused(InboundRefusal.PROXY_HEADER)
+
     def close(self) -> None:
         """Let nobody in any more, though a port that is being closed may still bring some."""
         self._closed = True
@@ -108,8 +116,8 @@ class InboundFactory(Factory):
             return InboundRefusal.PENDING
         if ip is None:  # a UNIX socket, say: whoever may connect there, may
             return None
-        if self._netrestrict is not None and ip not in self._netrestrict:
-            return InboundRefusal.NETRESTRICT
+        if (fault := self._policy.listed_fault(ip)) is not None:
+            return InboundRefusal[fault.name]
         if not self._throttle.admit(ip, self._seconds()):
             return InboundRefusal.THROTTLED
         return None

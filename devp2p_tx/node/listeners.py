@@ -8,7 +8,6 @@ other. A family that this host does not have is left out; one that it has, and c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,10 +17,14 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.families import ANYWHERE, familyName
+from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.listening import portNumber, serverEndpoint
+from devp2p_tx.node.inbound import InboundFactory
 from devp2p_tx.node.peer import addressIP
 
 _ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
@@ -61,23 +64,25 @@ class Listeners:
 
     @ivar ports: those that are open.
     @ivar listening: what is known of those that are TCP ports.
+    @ivar named: where others find us by a name, such as that of an onion service; the first of them.
     """
 
-    def __init__(self, reactor: Any, interfaces: Callable[[], Iterable[IPAddress]], factory: Any) -> None:
+    def __init__(self, reactor: Any, key: PrivateKey, factory: InboundFactory) -> None:
         """
-        @param interfaces: tells the addresses of this host.
+        @param key: what the address of an onion service is made of.
         @param factory: makes the protocols of those who connect.
         """
-        self._interfaces = interfaces
+        self._key = key
         self.ports: list[IListeningPort] = []
         self._reactor, self._factory = reactor, factory
         self.listening: list[Listening] = []
+        self.named: NamedAddress | None = None
         self._isClosed = False
 
     @cached_property
     def versions(self) -> tuple[int, ...]:
         """The address families that this host has; both, if it has no address at all."""
-        found: set[int] = {ip.version for ip in self._interfaces()} or set(VERSIONS)
+        found: set[int] = {ip.version for ip in addressesOf(self._reactor)} or set(VERSIONS)
         for version in set(VERSIONS) - found:
             _log.info("this host has no {family}: the node does without", family=familyName(version))
         return tuple(sorted(found))
@@ -109,12 +114,15 @@ class Listeners:
             raise listenError(error, "TCP", version) from None
 
     async def _open(self, description: str, isAnyPort: bool) -> int:
-        port: Any = await serverEndpoint(self._reactor, description).listen(self._factory)
+        endpoint = serverEndpoint(self._reactor, description, self._key, self._factory.headless)
+        port: Any = await endpoint.listen(self._factory)
         if self._isClosed:
             await maybeDeferred(port.stopListening)
             raise ServerStopped("the server was stopped while it started")
         self.ports.append(port)
         host = port.getHost()
+        if isinstance(host, NamedAddress) and self.named is None:
+            self.named = host
         if (ip := addressIP(host)) is None:
             return 0
         self.listening.append(Listening(ip, host.port, isAnyPort))
@@ -124,5 +132,5 @@ class Listeners:
         """Close all of them; each fires when one is closed."""
         self._isClosed = True
         ports, self.ports = self.ports, []
-        self.listening = []
+        self.listening, self.named = [], None
         return [maybeDeferred(port.stopListening) for port in ports]

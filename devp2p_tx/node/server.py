@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
@@ -43,10 +43,11 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
-from devp2p_tx.net.interfaces import addressesOf
+from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
@@ -97,7 +98,6 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
-        interfaces: Callable[[], Iterable[IPAddress]] | None = None,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -108,14 +108,11 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
-        @param interfaces: tells the addresses of this host; by default those of this machine, or, with a reactor of
-            L{devp2p_tx.testing}, of that host.
         """
         if reactor is None:
             from twisted.internet import reactor
 
             seconds = seconds or time.monotonic
-        interfaces = interfaces or addressesOf(reactor)
         self.config = config
         self.metrics = Metrics()
         self._reactor = reactor
@@ -137,6 +134,8 @@ class Server(service.Service):
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
+        policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
+        self._names = HostNames(reactor, self._seconds, systemTTLs if isReal(reactor) else None)
         self._discovery = Discovery(
             config,
             reactor,
@@ -146,12 +145,11 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
-            interfaces,
+            policy,
+            self._names,
             randomBytes,
         )
-        plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
-        )
+        plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -159,13 +157,13 @@ class Server(service.Service):
             self._buildDialed,
             self.setupConn,
             self.metrics,
-            config.netrestrict,
+            policy,
             self._discovery,
+            self._names,
+            via=None if config.dialVia is None else parseVia(config.dialVia),
         )
-        self._accepting = InboundFactory(
-            self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
-        )
-        self._listeners = Listeners(reactor, interfaces, self._accepting)
+        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
+        self._listeners = Listeners(reactor, config.key, self._accepting)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -174,8 +172,8 @@ class Server(service.Service):
         """
         Listen, and begin to dial.
 
-        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress} or
-            L{LocalProtocolError} (it ran before) after all that was begun was undone.
+        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress},
+            L{devp2p_tx.errors.ProxyError} or L{LocalProtocolError} (it ran before) after all that was begun was undone.
         """
         if self._phase is not _Phase.NEW:
             failed: Deferred[None] = Deferred()
@@ -247,6 +245,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        self._names.stop()
         await self._discovery.stop()
         self._post(self._afterLast)
 
@@ -495,7 +494,11 @@ class Server(service.Service):
         if self._phase is _Phase.NEW:
             return Node(self.config.key.public_key, IPv4Address("127.0.0.1"))
         node = self._discovery.self()
-        return node if self._discovery.protocols else replace(node, udp=node.tcp, record=None)
+        if self._discovery.protocols:
+            return node
+        if (named := self._listeners.named) is not None:
+            return Node(node.public_key, None, named.port, 0, named.host)
+        return replace(node, udp=node.tcp, record=None)
 
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
@@ -506,7 +509,7 @@ class Server(service.Service):
             "name": self.config.name,
             "enode": format_node(node),
             "enr": node_text(self._discovery.self()),
-            "ip": str(node.ip),
+            "ip": node.host,
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
             "advertised": self._discovery.advertised(),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from itertools import count
 from os import strerror
 from random import Random
@@ -42,7 +42,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import AbstractDatagramProtocol, ClientFactory
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.interfaces import IInterfaces
 from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing._tcp import ANY_IPV6, WILD, Connection, Connector, ListeningPort, makeAddress
 from devp2p_tx.testing._udp import DatagramPort
@@ -219,13 +219,14 @@ class MemoryNetwork:
             return 0
 
 
-@implementer(IReactorTime, IReactorTCP, IReactorUDP, IReactorPluggableNameResolver, IReactorFromThreads)
+@implementer(IReactorTime, IReactorTCP, IReactorUDP, IReactorPluggableNameResolver, IReactorFromThreads, IInterfaces)
 class MemoryHost:
     """
     One host of a L{MemoryNetwork}, as a reactor.
 
     @ivar addresses: its addresses.
     @ivar loopbacks: those by which it means itself.
+    @ivar prefixes: the bits of the network that each of them is in, by family.
     @ivar nameResolver: looks names up in C{network.names}.
     """
 
@@ -233,6 +234,7 @@ class MemoryHost:
 
     def __init__(self, network: MemoryNetwork, addresses: Sequence[str]) -> None:
         self.network = network
+        self.prefixes = {4: 24, 6: 64}
         self.bear(addresses)
         self.nameResolver: IHostnameResolver = _Names(self)
         self.connectedPorts: set[tuple[str, int]] = set()
@@ -246,10 +248,6 @@ class MemoryHost:
         """Have these addresses; see L{MemoryNetwork.move}."""
         self.addresses = tuple(addresses)
         self.loopbacks = _LOOPBACKS.union(addresses)
-
-    def interfaceAddresses(self) -> list[IPAddress]:
-        """Its addresses, for who asks a host for them."""
-        return [parse_address(address) for address in self.addresses]
 
     # IReactorTime.
 
@@ -301,6 +299,14 @@ class MemoryHost:
         listening = DatagramPort(self, port, protocol, interface, maxPacketSize)
         listening.startListening()
         return listening
+
+    # IInterfaces.
+
+    def interfaces(self) -> list[IPv4Interface | IPv6Interface]:
+        """See L{IInterfaces}."""
+        own = [ip_interface(f"{each}/{self.prefixes[self.network.version(each)]}") for each in self.addresses]
+        loopback = [ip_interface("127.0.0.1/8"), ip_interface("::1/128")]
+        return [each for each in loopback if each.version in {ours.version for ours in own}] + own
 
     # Names.
 

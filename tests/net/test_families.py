@@ -1,25 +1,21 @@
 """
-Tests for L{devp2p_tx.net.families}, L{devp2p_tx.net.listening} and L{devp2p_tx.net.interfaces}, on sockets of the
-system.
+Tests for L{devp2p_tx.net.families}, on sockets of the system.
 """
 
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import TestCase
 
 from devp2p_tx.net.datagram import MAX_READ, DatagramEdge
 from devp2p_tx.net.families import separateFamilies
-from devp2p_tx.net.interfaces import addressesOf, systemAddresses
 from devp2p_tx.net.listening import serverEndpoint
-from devp2p_tx.testing import MemoryNetwork
 from tests.net.test_datagram import Noting
 from tests.testing.support import Datagrams
 
@@ -141,17 +137,3 @@ class UDPTests(SocketsCase):
             self.assertRaises(CannotListenError, edge.listen, self.edge.port, interface)
             self.assertEqual(edge.versions, ())
         self.assertRaises(CannotListenError, self.separate.listenUDP, 0, Datagrams(), interface="2600::1")
-
-
-class InterfacesTests(SynchronousTestCase):
-    """The addresses of a host."""
-
-    def test_system(self) -> None:
-        """Loopback is always among them."""
-        self.assertIn(ip_address("127.0.0.1"), systemAddresses())
-        self.assertIn(ip_address("127.0.0.1"), addressesOf(object())())
-
-    def test_memory(self) -> None:
-        """A host in memory has its own."""
-        host = MemoryNetwork().host("192.0.2.1", "2001:db8::1")
-        self.assertEqual(addressesOf(host)(), [ip_address("192.0.2.1"), ip_address("2001:db8::1")])

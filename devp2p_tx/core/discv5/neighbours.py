@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -26,19 +27,19 @@ class Neighbours:
         self,
         table: Table[Node],
         remembered: Callable[[bytes], str | None],
+        policy: AddressPolicy,
         local: LocalRecord,
-        netrestrict: Netlist | None = None,
     ) -> None:
         """
         @param remembered: the text of a node (32 bytes) that a database has, if it has it.
+        @param policy: who may tell of which addresses.
         @param local: knows in which address families nodes can be reached.
-        @param netrestrict: nodes elsewhere do not enter; C{None} for no restriction.
         """
         self.changed = False
         self._table = table
         self._remembered = remembered
+        self._policy = policy
         self._local = local
-        self._netrestrict = netrestrict
 
     def record(self, node_id: bytes) -> Record | None:
         """The record of a node of the table, else a remembered one."""
@@ -62,9 +63,7 @@ class Neighbours:
         """
         self.changed = True
         node = Node.from_record(record, self._local.versions)
-        if self._netrestrict is not None and node.ip not in self._netrestrict:
-            return
         if node.ip == ip and node.udp == port:
             self._table.add_inbound(node, now)
-        elif self._table.initialised and node.udp and relay_fault(ip, node.ip) is None:
+        elif self._table.initialised and node.udp and self._policy.relay_fault(ip, node.ip) is None:
             self._table.add_found(node, now)

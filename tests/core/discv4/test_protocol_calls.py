@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets, protocol
 from devp2p_tx.core.discv4.endpointproof import MAX_FAILURES
@@ -278,13 +279,13 @@ class FindNodeCallTests(ProtocolTestCase):
             call = self.find_node()
             self.tell([node(10), node(12, "2a00::1")])
             self.advance(RESPONSE_TIMEOUT)
-            self.assertEqual(self.found(call), expected if self.netrestrict is None or versions == (4,) else ())
+            self.assertEqual(self.found(call), expected if self.policy is None or versions == (4,) else ())
 
 
 class NetrestrictTests(FindNodeCallTests):
     """The same within a list of networks that holds all of them."""
 
-    netrestrict = Netlist.parse("98.0.0.0/8,127.0.0.0/8,192.168.0.0/16,1.0.0.0/8")
+    policy = AddressPolicy(Netlist.parse("98.0.0.0/8,99.1.1.0/24,127.0.0.0/8,192.168.0.0/16,1.0.0.0/8"), lan=True)
 
     def test_elsewhere(self) -> None:
         """Nodes elsewhere are left out."""

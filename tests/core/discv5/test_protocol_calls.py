@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5 import messages, protocol
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
 from devp2p_tx.core.discv5.events import (
@@ -320,7 +321,7 @@ class NodesTests(CallTestCase):
         for versions, expected in [((4,), [four, both]), ((6,), [six, both]), ((4, 6), [four, six, both])]:
             self.alice.local.versions = versions
             self.assertIsNone(self.tell(self.find(5, 6, 7), [four, six, both]))
-            if self.netrestrict is None:
+            if self.policy is None:
                 self.assertEqual(self.found(), (expected, True), versions)
             else:
                 self.assertEqual(self.found()[0], [each for each in (four, both) if 4 in versions])
@@ -329,7 +330,7 @@ class NodesTests(CallTestCase):
 class RestrictedTests(NodesTests):
     """The same, where only some networks are wanted."""
 
-    netrestrict = Netlist.parse("98.1.0.0/16")
+    policy = AddressPolicy(Netlist.parse("98.1.0.0/16,99.1.2.0/24"))
 
     def test_elsewhere(self) -> None:
         """Nodes elsewhere are left out."""
