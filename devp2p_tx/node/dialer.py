@@ -296,9 +296,9 @@ class Dialer:
         wanted = [ip for ip, _ in (there if self._via is None else there[:1])]
         if byUser:
             admitted = self._admitted(wanted, byUser) if wanted else []
-        else:  # a candidate's own was looked at before it became a dial
-            others = [ip for ip in wanted if ip != node.ip]
-            admitted = [ip for ip in wanted if ip not in others or self._isAdmitted(ip)]
+        else:  # a candidate's own was counted before it became a dial
+            counted = [ip for ip in wanted if ip == node.ip and self._policy.fault(ip) is None]
+            admitted = counted + [ip for ip in wanted if ip != node.ip and self._isAdmitted(ip)]
             if wanted and not admitted:
                 raise AddressRefused(f"{', '.join(map(str, wanted))} may not be contacted")
         return [each for each in there if each[0] in admitted]

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 
+from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.node.server import Server
 from tests.node.families import BOTH, FOUR, SIX, FamiliesCase, publicAddress
 from tests.node.support import PORT
@@ -140,6 +141,16 @@ class PairTests(FamiliesCase):
         for number, (one, other) in enumerate(pairs):
             connected = self.servers[10 + 2 * number].peerCount
             self.assertEqual(connected, 1 if set(one) & set(other) else 0, (one, other))
+
+    def test_allowed_addresses(self) -> None:
+        """Of a node's addresses those are dialled that may be; a node of which none may be is not."""
+        record = self.start(2, bootnodes=[], noDial=True).self()
+        for number, netrestrict, peers in ((3, "2600::/16", 1), (4, "34.0.0.0/8", 1), (5, "10.0.0.0/8", 0)):
+            server = self.start(number, discovery=False, staticNodes=[record], netrestrict=Netlist.parse(netrestrict))
+            self.moment(5)
+            self.assertEqual(server.peerCount, peers, netrestrict)
+        over = [peer.info()["network"]["remoteAddress"] for peer in self.servers[2].peers()]
+        self.assertEqual(sorted(each[0] for each in over), ["3", "["])
 
     def test_all_find_each_other(self) -> None:
         """Knowing nothing but a bootnode with both, those who can talk find each other, by both versions."""
