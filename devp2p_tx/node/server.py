@@ -54,6 +54,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.mapping import PortMapping
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
@@ -95,6 +96,7 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
+        portMapping: Callable[..., PortMapping] = PortMapping,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -105,6 +107,7 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
+        @param portMapping: makes what gets us through a NAT.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -142,6 +145,9 @@ class Server(service.Service):
             resolver or systemResolver,
             self._recordChanged,
             randomBytes,
+        )
+        self._nat = portMapping(
+            config, reactor, self._seconds, random, randomBytes, self.metrics, mapped=self._discovery.mapped
         )
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
@@ -195,13 +201,15 @@ class Server(service.Service):
         self._awaitPeer()
 
     def _startDiscovery(self) -> None:
-        interface, port = "", 0
+        interface, port, tcp = "", 0, None
         for listening in self._ports:
             host: Any = listening.getHost()
             if (ip := addressIP(host)) is not None:
+                tcp = ip, host.port
                 self._discovery.listensAt(ip, host.port)
                 interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
         self._discovery.start(interface, port)
+        self._nat.start(tcp, self._discovery.listening)
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
@@ -252,7 +260,7 @@ class Server(service.Service):
         self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
-        closing.append(self._dialer.stop())
+        closing += [self._dialer.stop(), self._nat.stop()]
         for transport in list(self._transports):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
@@ -500,7 +508,7 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
-        if self._discovery.protocols:
+        if self._discovery.protocols or self._nat.ip is not None:
             return self._discovery.self()
         ip, port = self._listensAt()
         return Node(self.config.key.public_key, ip, port, port)
@@ -524,6 +532,7 @@ class Server(service.Service):
             "ip": str(node.ip),
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
+            "nat": self._nat.info(),
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }

@@ -1,0 +1,165 @@
+"""
+HTTP to a router, or whoever says to be one: no answer is larger than its bound, or takes longer, or leads elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, UserError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from devp2p_tx.errors import InvalidRouterAnswer, PortMappingError, RouterSilent
+
+if TYPE_CHECKING:
+    from treq.client import HTTPClient
+
+#: How long a request may take in all (seconds).
+TIMEOUT = 3.0
+#: The most that an answer may have, with its headers (bytes).
+MAX_ANSWER = 128 * 1024
+
+
+class RouterHTTP:
+    """A client without memory: no cookies, no connection that is kept, no redirects."""
+
+    def __init__(self, reactor: Any) -> None:
+        """@param reactor: C{IReactorTCP} and C{IReactorTime}."""
+        self._reactor = reactor
+
+    async def get(self, url: str) -> bytes:
+        """
+        Fetch a document.
+
+        @raise PortMappingError: there is none, or it is too large.
+        """
+        status, body = await self._bounded("GET", url, {}, None)
+        if status != HTTPStatus.OK:
+            raise InvalidRouterAnswer(f"status {status}")
+        return body
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
+        """
+        Send a document; the answer, whatever its status: errors of UPnP come with 500.
+
+        @raise PortMappingError: there is none, or it is too large.
+        """
+        return (await self._bounded("POST", url, headers, body))[1]
+
+    async def _bounded(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, bytes]:
+        asking = Deferred.fromCoroutine(self._request(method, url, headers, body))
+        asking.addTimeout(TIMEOUT, self._reactor, onTimeoutCancel=_late)
+        try:
+            return await asking
+        except (CancelledError, PortMappingError):
+            raise
+        except (ConnectError, UserError) as error:
+            raise RouterSilent(f"cannot be reached: {error}") from None
+        except Exception as error:  # whatever it is that a stranger broke
+            raise InvalidRouterAnswer(f"bad HTTP: {type(error).__name__}") from None
+
+    async def _request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, bytes]:
+        connections: list[_Bounded] = []
+        client = _makeClient(self._reactor, connections)
+        try:
+            response = await client.request(
+                method,
+                url,
+                headers=dict(headers),
+                data=body,
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
+            )
+            return response.code, await response.content()
+        finally:
+            for connection in connections:
+                connection.abortConnection()
+
+
+def _late(result: object, seconds: float) -> Failure:
+    return Failure(RouterSilent(f"no answer within {seconds:g} s"))
+
+
+def _makeClient(reactor: Any, connections: list[_Bounded]) -> HTTPClient:
+    """
+    Imports late: it takes a quarter of a second, and takes over C{LISTEN_FDS}.
+
+    @param connections: is given the connections that are made.
+    """
+    from treq.client import HTTPClient
+    from twisted.internet.endpoints import TCP4ClientEndpoint
+    from twisted.web.client import URI, Agent
+    from twisted.web.iweb import IAgent, IAgentEndpointFactory
+
+    @implementer(IAgentEndpointFactory)
+    class Endpoints:
+        def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+            plain = TCP4ClientEndpoint(reactor, uri.host.decode("ascii"), uri.port, timeout=TIMEOUT)
+            return _BoundedEndpoint(plain, connections)
+
+    @implementer(IAgent)
+    class PlainAgent:
+        """Wants no compression, and takes none: a small answer could become a huge one."""
+
+        _agent: Any = Agent.usingEndpointFactory(reactor, Endpoints())
+
+        def request(self, method: bytes, uri: bytes, headers: Any = None, bodyProducer: Any = None) -> Deferred[Any]:
+            headers.removeHeader(b"accept-encoding")
+            asking: Deferred[Any] = self._agent.request(method, uri, headers, bodyProducer)
+            return asking.addCallback(self._plain)
+
+        @staticmethod
+        def _plain(response: Any) -> Any:
+            if response.headers.hasHeader(b"content-encoding"):
+                raise InvalidRouterAnswer("an answer that is compressed")
+            return response
+
+    return HTTPClient(PlainAgent())
+
+
+class _Bounded(ProtocolWrapper):
+    """A connection that ends when it has brought too much."""
+
+    transport: Any
+    received = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.received > MAX_ANSWER:
+            self.abortConnection()
+        else:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def abortConnection(self) -> None:
+        self.transport.abortConnection()
+
+
+class _BoundedFactory(WrappingFactory):
+    noisy = False
+    protocol = _Bounded
+
+
+@implementer(IStreamClientEndpoint)
+class _BoundedEndpoint:
+    def __init__(self, plain: IStreamClientEndpoint, connections: list[_Bounded]) -> None:
+        self._plain, self._connections = plain, connections
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        factory: Any = _BoundedFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        connecting: Deferred[Any] = self._plain.connect(factory)
+        return connecting.addCallback(self._connected)
+
+    def _connected(self, connection: _Bounded) -> Any:
+        self._connections.append(connection)
+        return connection.wrappedProtocol
