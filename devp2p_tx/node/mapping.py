@@ -17,7 +17,6 @@ from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
-from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.nat.finding import MapperFinder
 from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
 from devp2p_tx.node.config import ServerConfig
@@ -46,20 +45,19 @@ class PortMapping:
         metrics: Metrics,
         mapped: MappedCallback,
         timing: Timing = TIMING,
-        find: Callable[[], Deferred[IPortMapper]] | None = None,
+        finder: Callable[..., MapperFinder] = MapperFinder,
     ) -> None:
         """
         @param mapped: is called with what has come to be known: the mechanism; our outer address, C{None} when it is
             not known any more; the outer ports, C{None} where they are not mapped, or not mapped any more.
         @param timing: how long and how often.
-        @param find: searches for a mapper; by default what C{config.nat} says.
+        @param finder: makes what searches for a mapper.
         """
         self._wanted = NATSpecification.parse(config.nat)
         self._reactor, self._seconds, self._metrics = reactor, seconds, metrics
         self._mapped, self._timing = mapped, timing
         secret = keccak256(b"devp2p-tx: PCP nonces\n" + config.key.secret)
-        finder = MapperFinder(self._wanted, reactor, seconds, random, randomBytes, secret, metrics)
-        self._find = find or finder.find
+        self._finder = finder(self._wanted, reactor, seconds, random, randomBytes, secret, metrics)
         self._loop: MappingLoop | None = None
         self._off = "turned off"
         self._known: IPAddress | None = None
@@ -78,12 +76,16 @@ class PortMapping:
         if not ports and self._wanted.mechanism not in (Mechanism.FIXED, Mechanism.STUN):
             self._off = "nothing listens at an address that a router could map to"
             return
-        self._loop = MappingLoop(self._find, ports, self, self._reactor, self._seconds, self._metrics, self._timing)
+        self._loop = MappingLoop(
+            self._finder.find, ports, self, self._reactor, self._seconds, self._metrics, self._timing
+        )
         self._loop.start()
 
     def stop(self) -> Deferred[None]:
         """End, and delete what is mapped; fires when that is done, or takes too long."""
-        return succeed(None) if self._loop is None else self._loop.stop()
+        if self._loop is None:
+            return succeed(None)
+        return self._loop.stop().addBoth(lambda _: self._finder.close())
 
     @property
     def ip(self) -> IPAddress | None:

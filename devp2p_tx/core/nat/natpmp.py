@@ -14,8 +14,6 @@ from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused
 
 #: Where routers listen.
 PORT = 5351
-#: No answer is larger (bytes).
-MAX_SIZE = 16
 
 _VERSION = 0
 _EXTERNAL_ADDRESS = 0

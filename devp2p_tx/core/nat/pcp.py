@@ -15,8 +15,6 @@ from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused
 
 #: Where routers listen.
 PORT = 5351
-#: No answer is larger (bytes).
-MAX_SIZE = 1100
 #: Bytes that tell the owner of a mapping: the same for all requests about it.
 NONCE_SIZE = 12
 

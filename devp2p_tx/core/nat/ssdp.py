@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 #: Where devices listen: a multicast address, and its UDP port.
 ADDRESS, PORT = "239.255.255.250", 1900
-#: The most that is read of an answer, and of an address in it (bytes).
-MAX_SIZE, MAX_URL = 2048, 512
+#: A longer URL is passed by (characters).
+MAX_URL = 512
 #: How long devices may wait before they answer (seconds).
 MAX_WAIT = 2
 
@@ -45,7 +45,7 @@ def read_answer(datagram: bytes, source: IPv4Address, network: IPv4Network) -> s
     @param source: who sent the answer.
     @param network: the network of the default gateway; nobody outside of it is believed, nor looked at.
     """
-    if len(datagram) > MAX_SIZE or source not in network:
+    if source not in network:
         return None
     status, *lines = datagram.decode("utf-8", "replace").split("\r\n")
     if status.split()[:2] != ["HTTP/1.1", "200"]:

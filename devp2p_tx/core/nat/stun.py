@@ -13,8 +13,6 @@ from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused
 
 #: What tells an answer from forged ones (bytes).
 TRANSACTION_SIZE = 12
-#: The most that is read of an answer (bytes).
-MAX_SIZE = 1280
 
 _COOKIE = 0x2112A442
 _BINDING, _SUCCESS, _ERROR = 0x0001, 0x0101, 0x0111

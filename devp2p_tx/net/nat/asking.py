@@ -1,5 +1,7 @@
 """
 Questions over UDP: a datagram, sent again and again until its answer comes.
+
+All of them go out of one socket in each family, which stays open: Twisted logs each that opens and closes.
 """
 
 from __future__ import annotations
@@ -8,92 +10,131 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
-from twisted.python.failure import Failure
 
 from devp2p_tx.errors import PortMappingError, RouterSilent
 
+#: The most that is read of a datagram (bytes).
+MAX_SIZE = 2048
+
+Address = tuple[str, int]
 T = TypeVar("T")
 
 
-class _Question(DatagramProtocol):
+class _Socket(DatagramProtocol):
     """
-    @ivar answer: fires with what C{read} made of the answer, or fails with what it raised.
+    @ivar listeners: who is told of each datagram, and whence it came.
     """
 
     noisy = False
-
-    def __init__(self, server: tuple[str, int], request: bytes, read: Callable[[bytes], T | None], most: int) -> None:
-        self.answer: Deferred[Any] = Deferred()
-        self._server, self._request, self._read, self._most = server, request, read, most
-
     transport: Any = None
 
-    def startProtocol(self) -> None:
-        """See C{AbstractDatagramProtocol}; connected, the kernel drops what others send."""
-        self.transport.connect(*self._server)
+    def __init__(self) -> None:
+        self.listeners: dict[Callable[[bytes, Address], None], None] = {}
 
-    def ask(self) -> None:
-        """Send the question."""
-        try:
-            self.transport.write(self._request)
-        except OSError as error:
-            self._settle(Failure(RouterSilent(f"cannot be asked: {error.strerror}")))
+    def logPrefix(self) -> str:
+        """See C{ILoggingContext}."""
+        return "NAT"
 
-    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """See C{DatagramProtocol}; what is no answer to the question is passed by."""
-        if len(datagram) > self._most:
-            return
-        try:
-            read = self._read(datagram)
-        except PortMappingError:
-            self._settle(Failure())
-        else:
-            if read is not None:
-                self._settle(read)
-
-    def _settle(self, result: Any) -> None:
-        if not self.answer.called:
-            self.answer.callback(result)
+    def datagramReceived(self, datagram: bytes, addr: Address) -> None:
+        """See C{DatagramProtocol}."""
+        if len(datagram) <= MAX_SIZE:
+            for listener in list(self.listeners):
+                listener(datagram, addr[:2])
 
 
-async def ask(
-    reactor: Any,
-    server: tuple[str, int],
-    request: bytes,
-    read: Callable[[bytes], T | None],
-    patience: Sequence[float],
-    most: int,
-) -> T:
+class Asker:
     """
-    Ask a server.
-
-    @param reactor: C{IReactorUDP} and C{IReactorTime}.
-    @param server: its IP address, and UDP port.
-    @param read: makes sense of an answer: C{None} if it is the answer to something else; may raise
-        L{PortMappingError}.
-    @param patience: how long to wait each time that the question is sent (seconds).
-    @param most: what is longer is no answer (bytes).
-    @raise RouterSilent: no answer came, or the question cannot be sent.
-    @raise PortMappingError: as C{read} says.
+    Asks, until L{close}.
     """
-    question = _Question(server, request, read, most)
-    interface = "::" if ":" in server[0] else ""
-    try:
-        port = reactor.listenUDP(0, question, interface=interface, maxPacketSize=most + 1)
-    except (CannotListenError, OSError) as error:
-        raise RouterSilent(f"cannot be asked: {error}") from None
-    alarms = [reactor.callLater(later, question.ask) for later in accumulate(patience[:-1])]
-    try:
-        question.ask()
-        answer: T = await question.answer.addTimeout(sum(patience), reactor)
-        return answer
-    except TimeoutError:
-        raise RouterSilent(f"no answer from {server[0]} within {sum(patience):g} s") from None
-    finally:
-        for alarm in alarms:
-            if alarm.active():
-                alarm.cancel()
-        await maybeDeferred(port.stopListening)
+
+    def __init__(self, reactor: Any) -> None:
+        """@param reactor: C{IReactorUDP} and C{IReactorTime}."""
+        self._reactor = reactor
+        self._sockets: dict[str, _Socket] = {}
+
+    async def ask(
+        self, server: Address, request: bytes, read: Callable[[bytes], T | None], patience: Sequence[float]
+    ) -> T:
+        """
+        Ask a server.
+
+        @param server: its IP address, and UDP port.
+        @param read: makes sense of an answer: C{None} if it is the answer to something else; may raise
+            L{PortMappingError}.
+        @param patience: how long to wait each time that the question is sent (seconds).
+        @raise RouterSilent: no answer came, or the question cannot be sent.
+        @raise PortMappingError: as C{read} says.
+        """
+        answer: Deferred[T] = Deferred()
+
+        def received(datagram: bytes, source: Address) -> None:
+            if source == server and not answer.called:
+                try:
+                    result = read(datagram)
+                except PortMappingError as error:
+                    answer.errback(error)
+                else:
+                    if result is not None:
+                        answer.callback(result)
+
+        return await self.broadcast(server, [request], received, answer, patience)
+
+    async def broadcast(
+        self,
+        server: Address,
+        requests: Sequence[bytes],
+        received: Callable[[bytes, Address], None],
+        answer: Deferred[T],
+        patience: Sequence[float],
+    ) -> T:
+        """
+        Ask whoever listens at an address, such as a multicast address.
+
+        @param requests: what is sent, each time all of them.
+        @param received: is called with every datagram that comes meanwhile, and its source; it fires C{answer}.
+        @return: what C{answer} fired with; the rest as L{ask}.
+        """
+        socket = self._socket(server[0])
+
+        def send() -> None:
+            try:
+                for request in requests:
+                    socket.transport.write(request, server)
+            except OSError as error:
+                if not answer.called:
+                    answer.errback(RouterSilent(f"cannot be asked: {error.strerror}"))
+
+        alarms = [self._reactor.callLater(later, send) for later in accumulate(patience[:-1])]
+        socket.listeners[received] = None
+        try:
+            send()
+            return await answer.addTimeout(sum(patience), self._reactor)
+        except TimeoutError:
+            raise RouterSilent(f"no answer from {server[0]} within {sum(patience):g} s") from None
+        finally:
+            del socket.listeners[received]
+            for alarm in alarms:
+                if alarm.active():
+                    alarm.cancel()
+
+    def _socket(self, address: str) -> _Socket:
+        """That of the address's family; one that broke is opened anew."""
+        interface = "::" if ":" in address else ""
+        socket = self._sockets.get(interface)
+        if socket is None or socket.transport is None:
+            socket = _Socket()
+            try:
+                self._reactor.listenUDP(0, socket, interface=interface, maxPacketSize=MAX_SIZE + 1)
+            except (CannotListenError, OSError) as error:
+                raise RouterSilent(f"cannot be asked: {error}") from None
+            self._sockets[interface] = socket
+        return socket
+
+    def close(self) -> Deferred[Any]:
+        """Close the sockets; fires when they are closed."""
+        sockets, self._sockets = self._sockets, {}
+        open_ = [socket.transport for socket in sockets.values() if socket.transport is not None]
+        return gatherResults([maybeDeferred(transport.stopListening) for transport in open_])

@@ -20,6 +20,7 @@ from devp2p_tx.core.nat.routes import Gateway
 from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
 from devp2p_tx.errors import NoRouter, PortMappingError
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.nat.asking import Asker
 from devp2p_tx.net.nat.fixed import FixedAddress
 from devp2p_tx.net.nat.gateway import findGateway, localAddress
 from devp2p_tx.net.nat.natpmp import NATPMPRouter
@@ -76,6 +77,13 @@ class MapperFinder:
     gateway: Callable[[], Gateway | None] = findGateway
     local: Callable[[IPv4Address], IPv4Address] = localAddress
 
+    def __post_init__(self) -> None:
+        self._asker = Asker(self.reactor)
+
+    def close(self) -> Deferred[Any]:
+        """Nothing will be asked any more; fires when all sockets are closed."""
+        return self._asker.close()
+
     def find(self) -> Deferred[IPortMapper]:
         """
         Search for whom the user wants; with C{any} for all at once, and the first that answers is it.
@@ -87,7 +95,7 @@ class MapperFinder:
     async def _find(self) -> IPortMapper:
         mechanism, ip = self.wanted.mechanism, self.wanted.ip
         if mechanism is Mechanism.STUN:
-            return STUNClient(self.reactor, self.wanted.server, self.random, self.randomBytes)
+            return STUNClient(self.reactor, self._asker, self.wanted.server, self.random, self.randomBytes)
         if mechanism is Mechanism.FIXED:
             assert ip is not None
             return FixedAddress(ip)
@@ -135,9 +143,9 @@ class MapperFinder:
 
     async def _router(self, mechanism: Mechanism, gateway: Gateway) -> IPortMapper:
         if mechanism is Mechanism.UPNP:
-            return await findUPnP(self.reactor, gateway, self.seconds, self.random)
-        router: NATPMPRouter | PCPRouter = NATPMPRouter(self.reactor, gateway.ip, self.seconds)
+            return await findUPnP(self.reactor, self._asker, gateway, self.seconds, self.random)
+        router: NATPMPRouter | PCPRouter = NATPMPRouter(self._asker, gateway.ip, self.seconds)
         if mechanism is Mechanism.PCP:
-            router = PCPRouter(self.reactor, gateway.ip, gateway.local, self.seconds, self.secret)
+            router = PCPRouter(self._asker, gateway.ip, gateway.local, self.seconds, self.secret)
         await router.find()
         return router

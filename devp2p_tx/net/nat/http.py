@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, UserError
@@ -75,7 +75,7 @@ class RouterHTTP:
             response = await client.request(
                 method,
                 url,
-                headers=dict(headers),
+                headers=cast(Any, headers),
                 data=body,
                 allow_redirects=False,
                 unbuffered=True,
@@ -156,6 +156,8 @@ class _BoundedEndpoint:
         self._plain, self._connections = plain, connections
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        quiet: Any = protocolFactory
+        quiet.noisy = False
         factory: Any = _BoundedFactory(protocolFactory)  # type: ignore[no-untyped-call]
         connecting: Deferred[Any] = self._plain.connect(factory)
         return connecting.addCallback(self._connected)

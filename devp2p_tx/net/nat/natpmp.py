@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -16,7 +16,7 @@ from devp2p_tx.core.nat import natpmp
 from devp2p_tx.core.nat.epoch import RouterEpoch
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.interfaces import IPortMapper
-from devp2p_tx.net.nat.asking import ask
+from devp2p_tx.net.nat.asking import Asker
 
 #: How long each try may take when a router is asked, and when one is searched for (seconds).
 PATIENCE = (0.25, 0.5, 1.0, 2.0)
@@ -36,14 +36,13 @@ class NATPMPRouter:
     mechanism = "natpmp"
     mapsPorts = True
 
-    def __init__(self, reactor: Any, ip: IPAddress, seconds: Callable[[], float]) -> None:
+    def __init__(self, asker: Asker, ip: IPAddress, seconds: Callable[[], float]) -> None:
         """
-        @param reactor: C{IReactorUDP} and C{IReactorTime}.
         @param seconds: a monotonic clock.
         """
         self.ip = ip
         self.name = f"NAT-PMP at {ip}"
-        self._reactor, self._seconds = reactor, seconds
+        self._asker, self._seconds = asker, seconds
         self._epoch = RouterEpoch()
         self._generations: dict[Transport, int] = {}
 
@@ -85,7 +84,6 @@ class NATPMPRouter:
     async def _ask(
         self, request: bytes, read: Callable[[bytes], _Answer | None], patience: Sequence[float] = PATIENCE
     ) -> _Answer:
-        server = str(self.ip), natpmp.PORT
-        answer = await ask(self._reactor, server, request, read, patience, natpmp.MAX_SIZE)
+        answer = await self._asker.ask((str(self.ip), natpmp.PORT), request, read, patience)
         self._epoch.observe(answer.epoch, self._seconds())
         return answer

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -18,7 +18,7 @@ from devp2p_tx.core.nat.epoch import RouterEpoch
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.errors import InvalidRouterAnswer
 from devp2p_tx.interfaces import IPortMapper
-from devp2p_tx.net.nat.asking import ask
+from devp2p_tx.net.nat.asking import Asker
 from devp2p_tx.net.nat.natpmp import PATIENCE, SEARCH_PATIENCE
 
 _T = TypeVar("_T")
@@ -36,17 +36,16 @@ class PCPRouter:
     mapsPorts = True
 
     def __init__(
-        self, reactor: Any, ip: IPv4Address, local: IPv4Address, seconds: Callable[[], float], secret: bytes
+        self, asker: Asker, ip: IPv4Address, local: IPv4Address, seconds: Callable[[], float], secret: bytes
     ) -> None:
         """
-        @param reactor: C{IReactorUDP} and C{IReactorTime}.
         @param local: our own address, as the router sees it.
         @param seconds: a monotonic clock.
         @param secret: see L{pcp.nonce}.
         """
         self.ip = ip
         self.name = f"PCP at {ip}"
-        self._reactor, self._local, self._seconds, self._secret = reactor, local, seconds, secret
+        self._asker, self._local, self._seconds, self._secret = asker, local, seconds, secret
         self._epoch = RouterEpoch()
         self._generations: dict[Transport, int] = {}
         self._outer: IPAddress | None = None
@@ -101,4 +100,4 @@ class PCPRouter:
         return succeed(self._generations.get(mapping.transport) == self._epoch.generation)
 
     async def _ask(self, request: bytes, read: Callable[[bytes], _T | None], patience: Sequence[float]) -> _T:
-        return await ask(self._reactor, (str(self.ip), pcp.PORT), request, read, patience, pcp.MAX_SIZE)
+        return await self._asker.ask((str(self.ip), pcp.PORT), request, read, patience)

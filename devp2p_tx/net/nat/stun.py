@@ -20,7 +20,7 @@ from devp2p_tx.core.nat.stunservers import SERVERS
 from devp2p_tx.errors import PortMappingError, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.hostnames import resolveHost
-from devp2p_tx.net.nat.asking import ask
+from devp2p_tx.net.nat.asking import Asker
 
 #: How many servers are asked, at most, before it has failed.
 MAX_SERVERS = 3
@@ -37,16 +37,23 @@ class STUNClient:
     mechanism = "stun"
     mapsPorts = False
 
-    def __init__(self, reactor: Any, server: tuple[str, int] | None, random: Random, randomBytes: RandomBytes) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        asker: Asker,
+        server: tuple[str, int] | None,
+        random: Random,
+        randomBytes: RandomBytes,
+    ) -> None:
         """
-        @param reactor: C{IReactorUDP}, C{IReactorTime}, and C{IReactorPluggableNameResolver}.
+        @param reactor: C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param server: host name or address, and port; C{None} for any of L{SERVERS}.
         @param random: chooses among them.
         @param randomBytes: tells answers from forged ones.
         """
         self.name = "STUN" if server is None else f"STUN by {server[0]}:{server[1]}"
         self._servers: Sequence[tuple[str, int]] = SERVERS if server is None else [server]
-        self._reactor, self._random, self._randomBytes = reactor, random, randomBytes
+        self._reactor, self._asker, self._random, self._randomBytes = reactor, asker, random, randomBytes
 
     def externalIP(self) -> Deferred[IPAddress]:
         """See L{IPortMapper}."""
@@ -66,13 +73,11 @@ class STUNClient:
         if not addresses:
             raise RouterSilent(f"{host} has no address")
         transaction = self._randomBytes(stun.TRANSACTION_SIZE)
-        return await ask(
-            self._reactor,
+        return await self._asker.ask(
             (str(addresses[0]), port),
             stun.binding_request(transaction),
             lambda datagram: stun.read_binding(datagram, transaction),
             PATIENCE,
-            stun.MAX_SIZE,
         )
 
     def addMapping(self, wanted: Mapping) -> Deferred[Mapping]:

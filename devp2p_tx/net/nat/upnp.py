@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Address, ip_address
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -24,12 +22,13 @@ from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.nat import igd, ssdp
 from devp2p_tx.core.nat.ports import Mapping, Transport, outer_address
 from devp2p_tx.core.nat.routes import Gateway
-from devp2p_tx.errors import InvalidRouterAnswer, NoRouter, PortMappingError, RouterRefused, RouterSilent
+from devp2p_tx.errors import InvalidRouterAnswer, PortMappingError, RouterRefused
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.nat.asking import Asker
 from devp2p_tx.net.nat.http import RouterHTTP
 
-#: How long a search takes, and after how long it is repeated (seconds).
-SEARCH_TIME, SEARCH_AGAIN = 5.0, 1.0
+#: When a search is repeated, and how long it takes from then on (seconds).
+SEARCH_PATIENCE = (1.0, 4.0)
 #: How many devices that answer are looked at.
 MAX_DEVICES = 8
 #: From the end of a request to the next (seconds): some routers fall over otherwise.
@@ -46,69 +45,31 @@ _FINAL = {igd.CONFLICT, igd.ONLY_PERMANENT_LEASES, igd.ONLY_SAME_PORTS, 401, 402
 _log = Logger()
 
 
-class _Search(DatagramProtocol):
-    """Asks all of the local network."""
-
-    noisy = False
-
-    def __init__(self, network: IPv4Network, answered: Callable[[str], None]) -> None:
-        """@param answered: is called with each URL at which a device describes itself, once."""
-        self._network, self._answered = network, answered
-        self._seen: set[str] = set()
-
-    def ask(self) -> None:
-        """
-        Ask.
-
-        @raise OSError: it cannot be sent.
-        """
-        assert self.transport is not None
-        for target in ssdp.TARGETS:
-            self.transport.write(ssdp.search_request(target), (ssdp.ADDRESS, ssdp.PORT))
-
-    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        """See C{DatagramProtocol}."""
-        url = ssdp.read_answer(datagram, IPv4Address(addr[0]), self._network)
-        if url is not None and url not in self._seen and len(self._seen) < MAX_DEVICES:
-            self._seen.add(url)
-            self._answered(url)
-
-
-async def findUPnP(reactor: Any, gateway: Gateway, seconds: Callable[[], float], random: Random) -> UPnPRouter:
+async def findUPnP(
+    reactor: Any, asker: Asker, gateway: Gateway, seconds: Callable[[], float], random: Random
+) -> UPnPRouter:
     """
     Search for a router; of several the first that turns out to be one.
 
-    @param reactor: C{IReactorUDP}, C{IReactorTCP} and C{IReactorTime}.
+    @param reactor: C{IReactorTCP} and C{IReactorTime}.
     @param seconds: a monotonic clock.
     @param random: chooses ports.
-    @raise NoRouter: there is none within L{SEARCH_TIME} seconds.
-    @raise RouterSilent: the search cannot be sent.
+    @raise RouterSilent: there is none that answers in time.
     """
     found: Deferred[UPnPRouter] = Deferred()
-    trying: list[Deferred[None]] = []
+    trying: dict[str, Deferred[None]] = {}
 
-    def answered(url: str) -> None:
-        trying.append(Deferred.fromCoroutine(_tryDevice(reactor, url, gateway, seconds, random, found)))
+    def received(datagram: bytes, source: tuple[str, int]) -> None:
+        url = ssdp.read_answer(datagram, IPv4Address(source[0]), gateway.network)
+        if url is not None and url not in trying and len(trying) < MAX_DEVICES:
+            trying[url] = Deferred.fromCoroutine(_tryDevice(reactor, url, gateway, seconds, random, found))
 
-    search = _Search(gateway.network, answered)
+    requests = [ssdp.search_request(target) for target in ssdp.TARGETS]
     try:
-        port = reactor.listenUDP(0, search, interface=str(gateway.local), maxPacketSize=ssdp.MAX_SIZE + 1)
-    except (CannotListenError, OSError) as error:
-        raise RouterSilent(f"cannot be searched for: {error}") from None
-    again = reactor.callLater(SEARCH_AGAIN, search.ask)
-    try:
-        search.ask()
-        return await found.addTimeout(SEARCH_TIME, reactor)
-    except TimeoutError:
-        raise NoRouter("no UPnP router answers") from None
-    except OSError as error:
-        raise RouterSilent(f"cannot be searched for: {error.strerror}") from None
+        return await asker.broadcast((ssdp.ADDRESS, ssdp.PORT), requests, received, found, SEARCH_PATIENCE)
     finally:
-        if again.active():
-            again.cancel()
-        for each in trying:
+        for each in trying.values():
             each.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
-        await maybeDeferred(port.stopListening)
 
 
 async def _tryDevice(
