@@ -72,10 +72,10 @@ def read_description(document: bytes, location: str, network: IPv4Network) -> li
     @raise InvalidRouterAnswer: it is no XML, or not harmless.
     """
     root = _parse(document)
-    base = urljoin(location, _text(root, "URLBase"))
+    base = _join(location, _text(root, "URLBase"))
     found = []
     for element in _named(root, "service"):
-        kind, url = _text(element, "serviceType"), urljoin(base, _text(element, "controlURL"))
+        kind, url = _text(element, "serviceType"), _join(base, _text(element, "controlURL"))
         if kind in SERVICES and is_inside(url, network) and urlsplit(url).hostname == urlsplit(location).hostname:
             found.append(Service(kind, url))
     return sorted(found, key=lambda service: list(SERVICES).index(service.type))[:MAX_SERVICES]
@@ -109,6 +109,14 @@ def read_soap(document: bytes, action: str) -> dict[str, str]:
     for answer in _named(root, f"{action}Response"):
         return {_local_name(each): _clean(each.text) for each in answer}
     raise InvalidRouterAnswer(f"an answer to {action} without {action}Response")
+
+
+def _join(base: str, url: str) -> str:
+    """A URL as it is meant at C{base}; empty if it makes no sense."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return ""
 
 
 def _parse(document: bytes) -> Element:

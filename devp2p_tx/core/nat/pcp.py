@@ -128,8 +128,8 @@ def read_mapped(datagram: bytes, wanted: Mapping, secret: bytes) -> MapAnswer | 
 
 def _read_head(datagram: bytes, opcode: int) -> tuple[int, int] | None:
     """The epoch and lifetime of a successful answer to C{opcode}; C{None} for that to another."""
-    if len(datagram) >= 4 and datagram[0] == 0 and datagram[1] & _ANSWER:  # who knows NAT-PMP only answers in it
-        raise RouterRefused(_UNSUPPORTED_VERSION, _RESULTS[_UNSUPPORTED_VERSION])
+    if datagram[:1] == b"\0" and datagram[1:4] == bytes((_ANSWER | opcode, 0, _UNSUPPORTED_VERSION)):
+        raise RouterRefused(_UNSUPPORTED_VERSION, _RESULTS[_UNSUPPORTED_VERSION])  # by a router that knows NAT-PMP only
     if len(datagram) < _HEAD.size:
         return None
     version, answered, result, lifetime, epoch = _HEAD.unpack_from(datagram)
