@@ -25,8 +25,8 @@ _HEAD = Struct(">BBHI")
 _ADDRESS = Struct(">8x4s")
 _MAPPED = Struct(">8xHHI")
 
+_UNSUPPORTED_VERSION = 1
 _RESULTS = {
-    1: "unsupported version",
     2: "not authorized",
     3: "network failure",
     4: "out of resources",
@@ -94,8 +94,8 @@ def _read_head(datagram: bytes, opcode: int, whole: Struct) -> int | None:
     if len(datagram) < _HEAD.size:
         return None
     version, answered, result, epoch = _HEAD.unpack_from(datagram)
-    if version != _VERSION or answered != _ANSWER + opcode:
-        return None
+    if version != _VERSION or answered != _ANSWER + opcode or result == _UNSUPPORTED_VERSION:
+        return None  # the last is how a router refuses a question of PCP, which we may have asked, too
     if result:
         raise RouterRefused(result, _RESULTS.get(result, "unknown result"))
     if len(datagram) < whole.size:

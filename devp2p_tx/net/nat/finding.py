@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from random import Random
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
 from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, PRIVATE, SPECIAL, Netlist, kinds
@@ -129,6 +129,8 @@ class MapperFinder:
             for each in searching:
                 each.cancel()
         if isinstance(result, list):  # of failures
+            if any(failure.check(CancelledError) for _, failure in result):
+                raise CancelledError
             raise NoRouter("no any router discovered: " + "; ".join(str(failure.value) for _, failure in result))
         router: IPortMapper = result[0]
         return router

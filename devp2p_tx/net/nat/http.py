@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, UserError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from devp2p_tx.errors import InvalidRouterAnswer, PortMappingError, RouterSilent
@@ -81,7 +82,10 @@ class RouterHTTP:
                 unbuffered=True,
                 reactor=self._reactor,
             )
-            return response.code, await response.content()
+            content = await response.content()
+            if any(connection.isFull for connection in connections):  # the end of it may have looked like an end
+                raise InvalidRouterAnswer(f"an answer of more than {MAX_ANSWER} bytes")
+            return response.code, content
         finally:
             for connection in connections:
                 connection.abortConnection()
@@ -125,7 +129,24 @@ def _makeClient(reactor: Any, connections: list[_Bounded]) -> HTTPClient:
                 raise InvalidRouterAnswer("an answer that is compressed")
             return response
 
-    return HTTPClient(PlainAgent())
+    return HTTPClient(PlainAgent(), data_to_body_producer=_Body)
+
+
+@implementer(IBodyProducer)
+class _Body:
+    """What is sent, all at once; treq's own goes by the global reactor's time."""
+
+    def __init__(self, body: bytes) -> None:
+        self.length, self._body = len(body), body
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Nothing is left to send."""
+
+    resumeProducing = stopProducing = pauseProducing
 
 
 class _Bounded(ProtocolWrapper):
@@ -136,10 +157,15 @@ class _Bounded(ProtocolWrapper):
 
     def dataReceived(self, data: bytes) -> None:
         self.received += len(data)
-        if self.received > MAX_ANSWER:
+        if self.isFull:
             self.abortConnection()
         else:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    @property
+    def isFull(self) -> bool:
+        """Whether it brought more than it may."""
+        return self.received > MAX_ANSWER
 
     def abortConnection(self) -> None:
         self.transport.abortConnection()

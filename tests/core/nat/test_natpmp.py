@@ -15,6 +15,8 @@ from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.errors import InvalidRouterAnswer, PortMappingError, RouterRefused
 from tests.vectors import nat
 
+#: How a router that knows NAT-PMP only refuses a question of PCP.
+PCP_REFUSED = bytes.fromhex("0080 0001 00000005")
 TCP = Mapping(Transport.TCP, 30303, 30303, 1200)
 UDP = Mapping(Transport.UDP, 30303, 30303, 1200)
 
@@ -42,7 +44,14 @@ class AddressTests(SynchronousTestCase):
 
     def test_not_its_answer(self) -> None:
         """Answers to other questions, of other versions, or too short to be any."""
-        for datagram in (nat.PMP_TCP, nat.PCP_ANNOUNCED, nat.PMP_UNSUPPORTED_OPCODE, b"", nat.PMP_ADDRESS[:7]):
+        for datagram in (
+            nat.PMP_TCP,
+            nat.PCP_ANNOUNCED,
+            nat.PMP_UNSUPPORTED_OPCODE,
+            b"",
+            nat.PMP_ADDRESS[:7],
+            PCP_REFUSED,
+        ):
             self.assertIsNone(natpmp.read_address(datagram))
         self.assertRaises(InvalidRouterAnswer, natpmp.read_address, nat.PMP_ADDRESS[:11])
 
