@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
+from struct import pack, unpack_from
 from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
@@ -97,6 +98,64 @@ class NATTestCase(SynchronousTestCase):
         self.network.advance(LONG)
         error: E = self.failureResultOf(deferred, kind).value
         return error
+
+
+class ScriptedPMP:
+    """
+    A router that speaks NAT-PMP and PCP.
+
+    @ivar started: when it was switched on.
+    @ivar shift: what it adds to the port that is wished for.
+    @ivar life: the most that it grants (seconds).
+    @ivar result: the code of its answers.
+    @ivar mapped: what it maps: the external ports by transport and internal port.
+    """
+
+    def __init__(self, host: MemoryHost) -> None:
+        self.started, self.shift, self.life, self.result = -1000.0, 0, 1 << 31, 0
+        self.mapped: dict[tuple[int, int], int] = {}
+        self.lifetimes: list[int] = []
+        self._seconds = host.seconds
+        self.script = Scripted(self.answer)
+        host.listenUDP(5351, self.script)
+
+    def answer(self, datagram: bytes) -> bytes | None:
+        """In the protocol that it was asked in."""
+        return self.natpmp(datagram) if datagram[0] == 0 else self.pcp(datagram)
+
+    @property
+    def epoch(self) -> int:
+        """Its clock."""
+        return int(self._seconds() - self.started)
+
+    def grant(self, transport: int, internal: int, wish: int, lifetime: int) -> tuple[int, int]:
+        """Map a port, or do not any more: which port, for how long."""
+        self.lifetimes.append(lifetime)
+        if not lifetime:
+            self.mapped.pop((transport, internal), None)
+            return 0, 0
+        port = self.mapped[transport, internal] = wish + self.shift
+        return port, min(lifetime, self.life)
+
+    def natpmp(self, datagram: bytes) -> bytes:
+        """An answer of NAT-PMP."""
+        head = pack(">BBHI", 0, 128 + datagram[1], self.result, self.epoch)
+        if datagram[1] == 0:
+            return head + bytes((11, 0, 0, 1))
+        internal, wish, lifetime = unpack_from(">HHI", datagram, 4)
+        transport = {1: 17, 2: 6}[datagram[1]]
+        return head + pack(">H", internal) + pack(">HI", *self.grant(transport, internal, wish, lifetime))
+
+    def pcp(self, datagram: bytes) -> bytes:
+        """An answer of PCP."""
+        (lifetime,) = unpack_from(">I", datagram, 4)
+        assert datagram[8:20] == bytes(10) + b"\xff\xff"
+        if datagram[1] == 0:
+            return pack(">BBBBII12x", 2, 0x80, 0, self.result, 0, self.epoch)
+        nonce, transport, internal, wish = unpack_from(">12sB3xHH", datagram, 24)
+        port, life = self.grant(transport, internal, wish, lifetime)
+        head = pack(">BBBBII12x", 2, 0x81, 0, self.result, life, self.epoch)
+        return head + pack(">12sB3xHH", nonce, transport, internal, port) + bytes(10) + b"\xff\xff\x0b\0\0\1"
 
 
 class ScriptedIGD(Resource):
