@@ -98,7 +98,7 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
-        portMapping: Callable[..., PortMapping] = PortMapping,
+        nat: Callable[..., PortMapping] = PortMapping,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -109,7 +109,7 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
-        @param portMapping: makes what gets us through a NAT.
+        @param nat: makes what gets us through a NAT.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -148,9 +148,7 @@ class Server(service.Service):
             self._recordChanged,
             randomBytes,
         )
-        self._nat = portMapping(
-            config, reactor, self._seconds, random, randomBytes, self.metrics, mapped=self._discovery.mapped
-        )
+        self._nat = nat(config, reactor, self._seconds, random, randomBytes, self.metrics, self._discovery.mapped)
         plan = DialPlan(
             self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
         )
@@ -247,8 +245,8 @@ class Server(service.Service):
         """
         Stop: no connection is let in or dialled any more, every peer is told "client quitting".
 
-        @return: fires when everything is closed, at the latest some three seconds later. Calling it again, or on a server
-            that never ran, does no harm.
+        @return: fires when everything is closed, at the latest some three seconds later. Calling it again, or on a
+            server that never ran, does no harm.
         """
         if self._phase is _Phase.NEW:
             self._phase = _Phase.STOPPED

@@ -92,10 +92,12 @@ class MechanismTests:
         node = await self.mapped(timing={"lease": lease, "refresh": 1})
         await self.daemon.says(self.request, times=lease + 3)
         self.assertEqual(self.redirects(), redirectsTo(2))
+        self.assertEqual([line for line in self.daemon.lines if "because it has expired" in line], [])
         self.assertEqual([line for line in node.lines if "not mapped" in line], [])
         self.assertEqual(len([line for line in node.lines if "is mapped" in line]), 2, "one line each")
         await node.close("KILL")
-        print("XXX", (await self.daemon.says("expired|remove.*unused|lease.*over", times=1)).string)
+        for transport in ("TCP", "UDP"):
+            await self.daemon.says(f"remove port mapping {PORT} {transport} because it has expired")
 
     async def test_routerRestarts(self: Any) -> None:
         """A router that comes back has forgotten all; the same ports are mapped again."""

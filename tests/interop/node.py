@@ -43,7 +43,7 @@ class Node(LineOnlyReceiver):
         timing = Timing(**config.pop("timing", {}))
         key = PrivateKey(bytes.fromhex(config.pop("key"))) if "key" in config else PrivateKey.generate(urandom)
         config["bootnodes"] = [parse_node(url) for url in config.get("bootnodes", ())]
-        self.server = Server(ServerConfig(key, **config), portMapping=partial(_TellingMapping, self, timing=timing))
+        self.server = Server(ServerConfig(key, **config), nat=partial(_TellingMapping, self, timing=timing))
         self.server.subscribeEvents(self._peer)
         self.ended: Deferred[None] = Deferred()
 
@@ -92,8 +92,9 @@ class Node(LineOnlyReceiver):
 
 
 class _TellingMapping(PortMapping):
-    def __init__(self, node: Node, *args: Any, mapped: Any, **kwargs: Any) -> None:
-        super().__init__(*args, mapped=partial(self._mappedAndTold, mapped), **kwargs)
+    def __init__(self, node: Node, *args: Any, **kwargs: Any) -> None:
+        *others, mapped = args
+        super().__init__(*others, partial(self._mappedAndTold, mapped), **kwargs)
         self._node = node
 
     def _mappedAndTold(self, mapped: Any, *args: Any) -> None:

@@ -52,7 +52,7 @@ class MappingTestCase(ServerTestCase):
             randomBytes=self.network.random.randbytes,
             random=Random(number),
             unixTime=lambda: 1_800_000_000 + self.network.clock.seconds(),
-            portMapping=partial(PortMapping, finder=partial(MapperFinder, gateway=lambda: gateway)),
+            nat=partial(PortMapping, finder=partial(MapperFinder, gateway=lambda: gateway)),
         )
         self.events[number] = []
         server.subscribeEvents(self.events[number].append)
