@@ -34,6 +34,7 @@ REQUIRED = [
     "cramjam>=2.9",
     "treq>=25.5",
     "defusedxml>=0.7.1",
+    "ifaddr>=0.2.0",
     "zope.interface>=8",
 ]
 

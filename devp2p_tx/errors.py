@@ -73,6 +73,14 @@ class LocalProtocolError(DevP2PError):
     """Our own side asked for something that the protocol does not allow; nothing was sent."""
 
 
+class OverBudget(LocalProtocolError):
+    """More packets to strangers than we allow ourselves; nothing was sent, and nothing is known of the node asked."""
+
+
+class AddressRefused(DevP2PError):
+    """An address that must not be contacted; the sentence says why."""
+
+
 class RemoteProtocolError(DevP2PError):
     """
     The peer broke the protocol; the connection ends.
@@ -240,3 +248,12 @@ class PeerDisconnected(DevP2PError):
 
 class ServerStopped(DevP2PError):
     """The server is not running, or stopped while the caller waited."""
+
+
+def reason_label(error: BaseException) -> str:
+    """The end of a connection as a label with few values."""
+    if isinstance(error, PeerDisconnected):
+        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
+    if isinstance(error, PeerRejected):
+        return "we: " + reason_text(error.reason)
+    return type(error).__name__

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
@@ -36,17 +37,16 @@ from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import (
     DisconnectReason,
     LocalProtocolError,
-    PeerDisconnected,
     PeerRejected,
     ServerStopped,
-    reason_text,
+    reason_label,
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
-from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.hostnames import HostNames, NamedAddress, isReal, systemTTLs
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
@@ -137,6 +137,8 @@ class Server(service.Service):
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
+        policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
+        self._names = HostNames(reactor, self._seconds, systemTTLs if isReal(reactor) else None)
         self._discovery = Discovery(
             config,
             reactor,
@@ -146,12 +148,12 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
+            policy,
+            self._names,
             randomBytes,
         )
         self._nat = nat(config, reactor, self._seconds, random, randomBytes, self.metrics, self._discovery.mapped)
-        plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
-        )
+        plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -159,13 +161,12 @@ class Server(service.Service):
             self._buildDialed,
             self.setupConn,
             self.metrics,
-            config.netrestrict,
+            policy,
             self._discovery,
-            None if config.dialVia is None else parseVia(config.dialVia),
+            self._names,
+            via=None if config.dialVia is None else parseVia(config.dialVia),
         )
-        self._accepting = InboundFactory(
-            self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
-        )
+        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -267,6 +268,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        self._names.stop()
         await self._discovery.stop()
         self._post(self._afterLast)
 
@@ -358,7 +360,7 @@ class Server(service.Service):
         self._inbound -= peer.inbound
         self._dialer.plan.peer_removed(peer.node.node_id)
         why = str(reason) or type(reason).__name__
-        self.metrics.count("drops", reason=_reasonLabel(reason))
+        self.metrics.count("drops", reason=reason_label(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
         if not self._peers:
@@ -405,7 +407,7 @@ class Server(service.Service):
 
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
         direction = "inbound" if conn.isInbound else "dialed"
-        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=_reasonLabel(error))
+        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=reason_label(error))
         _log.debug(
             "{direction} connection with {address} failed at {stage}: {error!r}",
             direction=direction,
@@ -589,12 +591,3 @@ def _orUnknown(info: object) -> object:
 
 def _logFailure(failure: Failure) -> None:
     _log.failure("while the server stopped", failure)
-
-
-def _reasonLabel(error: BaseException) -> str:
-    """The end of a connection as a label with few values."""
-    if isinstance(error, PeerDisconnected):
-        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
-    if isinstance(error, PeerRejected):
-        return "we: " + reason_text(error.reason)
-    return type(error).__name__

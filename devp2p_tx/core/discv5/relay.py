@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress, relay_fault
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import log_distance
 
+#: What is counted as refused by us.
+PROTOCOL = "discv5"
 #: Told nodes with this UDP port or a lower one are not believed.
 MAX_LOW_PORT = 1024
 
@@ -41,16 +44,18 @@ class NodeTable(Protocol):
         """A node proved to have this record, and to be at C{ip} and C{port}, wherever the record says that it is."""
 
 
-def tellable_records(table: NodeTable, distance: int, asker: IPAddress) -> list[bytes]:
+def tellable_records(table: NodeTable, distance: int, asker: IPAddress, policy: AddressPolicy) -> list[bytes]:
     """The encoded records of nodes at a logarithmic distance of 1..256 that may be told to the asker."""
     return [
         node.record.encoded
         for node in table.at_distance(distance)
-        if node.record is not None and relay_fault(asker, node.ip) is None
+        if node.record is not None and policy.relay_fault(asker, node.ip) is None
     ]
 
 
-def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int]) -> Record | None:
+def read_told(
+    encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int], policy: AddressPolicy
+) -> Record | None:
     """
     A record that was told, if it is one, and its node may be contacted.
 
@@ -63,6 +68,7 @@ def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances:
     if log_distance(teller_id, record.node_id) not in distances:
         return None
     endpoint = preferred_endpoint(record)
-    if endpoint.udp <= MAX_LOW_PORT or relay_fault(teller_ip, endpoint.ip) is not None:
+    if endpoint.udp <= MAX_LOW_PORT:
         return None
-    return record
+    # Of the address that we speak with already there is nothing left to ask.
+    return record if endpoint.ip == teller_ip or policy.admits_told(teller_ip, endpoint.ip, PROTOCOL) else None

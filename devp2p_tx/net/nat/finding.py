@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, PRIVATE, SPECIAL, Netlist, kinds
+from devp2p_tx.core.addresses import is_global
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.routes import Gateway
@@ -29,10 +29,6 @@ from devp2p_tx.net.nat.stun import STUNClient
 from devp2p_tx.net.nat.upnp import findUPnP
 
 T = TypeVar("T")
-
-#: Between a provider's customers and its own NAT (RFC 6598); not among the private networks of other clients' lists.
-_CARRIER_GRADE = Netlist.parse("100.64.0.0/10")
-_BEHIND_NAT = PRIVATE | LINK_LOCAL | LOOPBACK | SPECIAL
 
 _log = Logger()
 
@@ -106,7 +102,7 @@ class MapperFinder:
             raise NoRouter(f"no {mechanism.value} router discovered: there is no default gateway")
         if mechanism is not Mechanism.ANY:
             return await self._search(mechanism, gateway)
-        if not (kinds(gateway.local) & _BEHIND_NAT or gateway.local in _CARRIER_GRADE):
+        if is_global(gateway.local):
             raise NoRouter(f"no {mechanism.value} router discovered: our address {gateway.local} is a public one")
         return await self._first(gateway)
 
