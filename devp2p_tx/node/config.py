@@ -15,6 +15,7 @@ from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
+from devp2p_tx.core.nat.specification import NATSpecification
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.dialvia import parseVia
@@ -67,6 +68,7 @@ class ServerConfig:
     @ivar database: path of the node database; empty to keep it in memory.
     @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
     @ivar advertise: where others are told to find us, whatever the node finds out by itself.
+    @ivar nat: how others get through to us: see L{NATSpecification.parse}.
     """
 
     key: PrivateKey
@@ -93,6 +95,7 @@ class ServerConfig:
     chain: Chain | None = None
     database: str = ""
     ntpServer: str | None = None
+    nat: str = "none"
     advertise: Advertise | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ class ServerConfig:
         @raise ValueError: a number out of range, or a capability given twice.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
+        @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
         """
         if self.maxPeers < 0:
             raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
@@ -117,6 +121,7 @@ class ServerConfig:
             raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
         for url in self.dnsTrees:
             parse_url(url)
+        NATSpecification.parse(self.nat)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")

@@ -168,6 +168,14 @@ class Discovery:
 
     # Start and stop.
 
+    @property
+    def sockets(self) -> tuple[tuple[IPAddress, int] | None, tuple[IPAddress, int] | None]:
+        """Where RLPx and discovery listen, each C{None} if it does not: over IPv4, where a NAT is, if there is that."""
+        bound = self._bound.get(min(self._bound, default=4))
+        if bound is None:
+            return None, None
+        return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
+
     def start(self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]]) -> None:
         """
         Open the UDP sockets, if discovery is on, and begin.

@@ -37,10 +37,9 @@ from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import (
     DisconnectReason,
     LocalProtocolError,
-    PeerDisconnected,
     PeerRejected,
     ServerStopped,
-    reason_text,
+    reason_label,
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.dialvia import parseVia
@@ -57,6 +56,7 @@ from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.listeners import Listeners
+from devp2p_tx.node.mapping import PortMapping
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
@@ -98,6 +98,7 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
+        nat: Callable[..., PortMapping] = PortMapping,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -108,6 +109,7 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
+        @param nat: makes what gets us through a NAT.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -149,6 +151,7 @@ class Server(service.Service):
             self._names,
             randomBytes,
         )
+        self._nat = nat(config, reactor, self._seconds, random, randomBytes, self.metrics, self._discovery.mapped)
         plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
@@ -190,6 +193,7 @@ class Server(service.Service):
             for listen in self.config.listens:
                 await self._listeners.listen(listen)
             self._discovery.start(self._listeners.listening, lambda: self._listeners.versions)
+            self._nat.start(*self._discovery.sockets)
         except Exception:
             await self.stopService()
             raise
@@ -224,8 +228,8 @@ class Server(service.Service):
         """
         Stop: no connection is let in or dialled any more, every peer is told "client quitting".
 
-        @return: fires when everything is closed, at the latest a second or so later. Calling it again, or on a server
-            that never ran, does no harm.
+        @return: fires when everything is closed, at the latest some three seconds later. Calling it again, or on a
+            server that never ran, does no harm.
         """
         if self._phase is _Phase.NEW:
             self._phase = _Phase.STOPPED
@@ -240,7 +244,7 @@ class Server(service.Service):
         self._stopAwaitingPeer()
         self._accepting.close()
         closing: list[Deferred[Any]] = self._listeners.close()
-        closing.append(self._dialer.stop())
+        closing += [self._dialer.stop(), self._nat.stop()]
         for transport in list(self._transports):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
@@ -339,7 +343,7 @@ class Server(service.Service):
         self._inbound -= peer.inbound
         self._dialer.plan.peer_removed(peer.node.node_id)
         why = str(reason) or type(reason).__name__
-        self.metrics.count("drops", reason=_reasonLabel(reason))
+        self.metrics.count("drops", reason=reason_label(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
         if not self._peers:
@@ -386,7 +390,7 @@ class Server(service.Service):
 
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
         direction = "inbound" if conn.isInbound else "dialed"
-        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=_reasonLabel(error))
+        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=reason_label(error))
         _log.debug(
             "{direction} connection with {address} failed at {stage}: {error!r}",
             direction=direction,
@@ -513,6 +517,7 @@ class Server(service.Service):
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
             "advertised": self._discovery.advertised(),
+            "nat": self._nat.info(),
             "listenAddr": addresses[0] if addresses else "",
             "listenAddrs": addresses,
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
@@ -564,12 +569,3 @@ def _orUnknown(info: object) -> object:
 
 def _logFailure(failure: Failure) -> None:
     _log.failure("while the server stopped", failure)
-
-
-def _reasonLabel(error: BaseException) -> str:
-    """The end of a connection as a label with few values."""
-    if isinstance(error, PeerDisconnected):
-        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
-    if isinstance(error, PeerRejected):
-        return "we: " + reason_text(error.reason)
-    return type(error).__name__

@@ -77,34 +77,44 @@ class Program(ProcessProtocol):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._rest = b""
-        self._waiting: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
+        self._waiting: list[tuple[re.Pattern[str], int, Deferred[re.Match[str]]]] = []
         self._ended: OneShot[str] = OneShot()
         self._over: str | None = None
 
-    def says(self, pattern: str) -> Deferred[re.Match[str]]:
+    def says(self, pattern: str, times: int = 1) -> Deferred[re.Match[str]]:
         """
         A line that C{pattern} is found in, written already or still to come.
 
+        @param times: the how manyth of them.
         @return: fails with C{AssertionError} if there is none within L{PATIENCE} seconds, or the process ended.
         """
         from twisted.internet import reactor
 
         wanted = re.compile(pattern)
         said: Deferred[re.Match[str]] = Deferred()
-        for line in self.lines:
-            if match := wanted.search(line):
-                said.callback(match)
-                return said
+        matches = [match for line in self.lines if (match := wanted.search(line))]
+        if len(matches) >= times:
+            said.callback(matches[times - 1])
+            return said
         if self._over is not None:
             said.errback(self._missed(wanted, self._over))
             return said
-        self._waiting.append((wanted, said))
+        self._waiting.append((wanted, times, said))
 
         def late(cancelled: object, seconds: float) -> Failure:
-            self._waiting.remove((wanted, said))
+            self._waiting.remove((wanted, times, said))
             return self._missed(wanted, f"not within {seconds} s")
 
         return said.addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
+
+    def whenEnded(self) -> Deferred[str]:
+        """Fires with how it ended; fails with C{AssertionError} if it does not within L{PATIENCE} seconds."""
+        from twisted.internet import reactor
+
+        def late(cancelled: object, seconds: float) -> Failure:
+            return Failure(AssertionError(f"it goes on after {seconds} s:\n" + "\n".join(self.lines[-REPORTED_LINES:])))
+
+        return self._ended.when().addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
 
     async def close(self, signal: str = "TERM") -> None:
         """End it, however it stands, in L{END_TIMEOUT} seconds by force."""
@@ -129,9 +139,10 @@ class Program(ProcessProtocol):
     def lineReceived(self, line: str) -> None:
         """A line was written."""
         self.lines.append(line)
-        for wanted, waiting in list(self._waiting):
-            if match := wanted.search(line):
-                self._waiting.remove((wanted, waiting))
+        for wanted, times, waiting in list(self._waiting):
+            match = wanted.search(line)
+            if match and sum(wanted.search(each) is not None for each in self.lines) == times:
+                self._waiting.remove((wanted, times, waiting))
                 waiting.callback(match)
 
     # What the process does.
@@ -148,7 +159,7 @@ class Program(ProcessProtocol):
         """See C{ProcessProtocol}."""
         self._over = f"it ended: {reason.getErrorMessage()}"
         waiting, self._waiting = self._waiting, []
-        for wanted, each in waiting:
+        for wanted, _, each in waiting:
             each.errback(self._missed(wanted, self._over))
         self._ended.fire(self._over)
 
