@@ -38,9 +38,7 @@ def listen(bootnodes: list[Node], metrics: Metrics) -> tuple[DiscoveryV5, Node]:
     """A node at a free port."""
     local = LocalRecord(PrivateKey.generate(urandom), int(time() * 1000))
     local.set_fallback_ip(parse_address(LOOPBACK))
-    discovery = DiscoveryV5(
-        local, reactor, MemoryNodeStore(), bootnodes=bootnodes, metrics=metrics, checkInterval=1.0
-    )
+    discovery = DiscoveryV5(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, metrics=metrics, checkInterval=1.0)
     discovery.start(0, LOOPBACK)
     return discovery, Node.from_record(local.record(int(time() * 1000)))
 

@@ -48,15 +48,10 @@ _KEY_AGREEMENT = b"discovery v5 key agreement"
 _IDENTITY_PROOF = b"discovery v5 identity proof"
 
 RandomBytes = Callable[[int], bytes]
-#: The IP address as a number, that of IPv6 negative, and the port: quicker to compare than addresses are.
-Endpoint = tuple[int, int]
-#: Whom a session is with.
-SessionKey = tuple[bytes, int, int]
-
-
-def endpoint_of(ip: IPAddress, port: int) -> Endpoint:
-    """The key of a UDP endpoint; C{ip} is unwrapped."""
-    return (int(ip) if ip.version == 4 else ~int(ip)), port
+#: An unwrapped address, and a UDP port there.
+Endpoint = tuple[IPAddress, int]
+#: Whom a session is with: a node id, and its endpoint.
+SessionKey = tuple[bytes, IPAddress, int]
 
 
 class RandomPool:
@@ -148,7 +143,7 @@ class Session:
         self.node_id = node_id
         self.ip = ip
         self.port = port
-        self.key: SessionKey = (node_id, *endpoint_of(ip, port))
+        self.key: SessionKey = (node_id, ip, port)
         self.messages = 0
         self.pong = (-1, b"")
         self.mask = packets.mask_of(node_id)

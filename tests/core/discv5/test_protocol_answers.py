@@ -28,21 +28,21 @@ class AnswerTestCase(ProtocolTestCase):
         datagram = session.write(message, self.alice.node._pool)
         return self.receive(datagram, self.bob, self.alice.ip, self.alice.port)
 
-    def ask(self, message: bytes) -> list[messages.Message]:
+    def ask(self, message: bytes) -> list[messages.Response]:
         """Alice says something; what Bob answers."""
         self.assertIsNone(self.write(message))
         return self.answers()
 
-    def answers(self) -> list[messages.Message]:
+    def answers(self) -> list[messages.Response]:
         """What Bob says to Alice."""
         (session,) = self.alice.node._sessions._sessions.values()
         found = []
-        for datagram in self.bob.node.datagrams_to_send():
+        for datagram in self.bob.sent():
             self.assertEqual((datagram.ip, datagram.port), (self.alice.ip, self.alice.port))
             packet = self.unmask(datagram)
             message = session.read(packet.nonce, packet.message, packet.head)
             assert message is not None
-            found.append(messages.decode(message))
+            found.append(messages.decode_response(message))
         return found
 
 
@@ -88,7 +88,7 @@ class PingTests(AnswerTestCase):
             self.assertIsNone(self.receive(datagram, self.bob, self.alice.ip, self.alice.port))
             self.assertEqual(len(self.answers()), 1)
         self.assertIsNone(self.receive(datagram, self.bob, ip_address("99.9.9.9"), 9))
-        (challenge,) = self.bob.node.datagrams_to_send()
+        (challenge,) = self.bob.sent()
         self.assertEqual(len(challenge.data), packets.MIN_SIZE)
 
     def test_higher_version(self) -> None:
@@ -160,7 +160,7 @@ class FindNodeTests(AnswerTestCase):
         self.assertEqual(len(big[0].encoded), 300)
         self.bob.table.neighbours[256] = [Neighbour(record, ip_address("98.1.1.1")) for record in big]
         self.assertIsNone(self.write(messages.encode_findnode(b"requests", [256])))
-        datagrams = self.bob.node.datagrams_to_send()
+        datagrams = self.bob.sent()
         self.assertEqual(len(datagrams), 6)
         self.assertLessEqual(max(len(each.data) for each in datagrams), packets.MAX_SIZE)
 
@@ -256,7 +256,7 @@ class TalkTests(AnswerTestCase):
         size = packets.MAX_MESSAGE_SIZE - len(messages.encode_talk_response(bytes(8), bytes(1000))) + 1000
         self.assertRaises(LocalProtocolError, self.bob.node.answer_talk, self.requests[0], bytes(size + 1))
         self.assertTrue(self.bob.node.answer_talk(self.requests[0], bytes(size)))
-        (datagram,) = self.bob.node.datagrams_to_send()
+        (datagram,) = self.bob.sent()
         self.assertEqual(len(datagram.data), packets.MAX_SIZE)
         self.deliver(datagram, self.bob)
         self.assertEqual(self.answer(), bytes(size))

@@ -50,7 +50,7 @@ class ReflectionTests(AttackTestCase):
         """The smallest packet that is answered is larger than the answer."""
         smallest = self.unreadable(size=packets.MIN_MESSAGE_SIZE - 32)
         self.assertIsNone(self.receive(smallest, self.bob, STRANGER_IP, 9))
-        (answer,) = self.bob.node.datagrams_to_send()
+        (answer,) = self.bob.sent()
         self.assertLess(len(answer.data), len(smallest))
         self.assertEqual((answer.ip, answer.port), (STRANGER_IP, 9))
         self.assertEqual(self.receive(smallest[:-1], self.bob, STRANGER_IP, 9), Refusal.NOT_DISCV5)
@@ -81,7 +81,7 @@ class ReflectionTests(AttackTestCase):
         self.connect()
         while self.receive(self.unreadable(self.alice.node_id), self.bob, self.alice.ip, self.alice.port) is None:
             pass
-        self.bob.node.datagrams_to_send()
+        self.bob.sent()
         self.ping(self.alice, self.bob)
         self.settle()
         self.assertIsInstance(self.event(self.alice), PingAnswered)
@@ -91,7 +91,7 @@ class ReflectionTests(AttackTestCase):
         head = PacketWriter(self.alice.node_id).handshake(bytes(16), bytes(12), bytes(64), bytes(33), b"")
         datagram = packets.masked(head, self.mask) + bytes(20)
         self.assertEqual(self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED)
-        self.assertEqual(self.bob.node.datagrams_to_send(), [])
+        self.assertEqual(self.bob.sent(), [])
 
     def test_port_zero(self) -> None:
         """Nothing can be sent there."""
@@ -135,7 +135,7 @@ class MemoryTests(AttackTestCase):
         tracemalloc.start()
         for number, datagram in enumerate(datagrams):
             self.assertIsNone(self.receive(datagram, self.bob, IPv4Address(0x61000000 + number), 9))
-            self.bob.node.datagrams_to_send()
+            self.bob.sent()
         used, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         self.assertEqual(self.bob.node.challenges, MAX_CHALLENGES)
@@ -181,7 +181,7 @@ class MemoryTests(AttackTestCase):
         ):
             datagram = session.write(message, self.alice.node._pool)
             self.assertEqual(self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED)
-        self.assertEqual((self.bob.node.datagrams_to_send(), self.bob.node.next_events()), ([], []))
+        self.assertEqual((self.bob.sent(), self.bob.node.next_events()), ([], []))
         self.assertEqual(self.bob.local._of4.votes._statements, {})
 
 
@@ -193,7 +193,7 @@ class NoiseTests(AttackTestCase):
         for size in range(0, 1400, 7):
             data = self.random.randbytes(size)
             self.assertEqual(self.receive(data, self.bob, STRANGER_IP, 9), Refusal.NOT_DISCV5)
-        self.assertEqual(self.bob.node.datagrams_to_send(), [])
+        self.assertEqual(self.bob.sent(), [])
         self.assertEqual((self.bob.node.challenges, self.bob.node.sessions), (0, 0))
 
     def test_bad_headers(self) -> None:
@@ -201,14 +201,14 @@ class NoiseTests(AttackTestCase):
         for rest in (b"\0\0\0", b"\0\1\3", b"\0\1\0"):
             datagram = packets.masked(bytes(16) + b"discv5" + rest + bytes(80), self.mask)
             self.assertEqual(self.receive(datagram, self.bob, STRANGER_IP, 9), Refusal.BAD_HEADER)
-        self.assertEqual(self.bob.node.datagrams_to_send(), [])
+        self.assertEqual(self.bob.sent(), [])
 
     @given(st.binary(min_size=16, max_size=16), st.binary(max_size=120), st.integers(0, 3))
     def test_anything_masked(self, iv: bytes, content: bytes, flag: int) -> None:
         """Datagrams with the right mask and anything below it."""
         head = iv + b"discv5\0\1" + bytes((flag,)) + content
         refusal = self.receive(packets.masked(head, self.mask), self.bob, STRANGER_IP, 9)
-        for answer in self.bob.node.datagrams_to_send():
+        for answer in self.bob.sent():
             self.assertIsNone(refusal)
             self.assertLess(len(answer.data), len(head))
         self.assertEqual(self.bob.node.next_events(), [])
@@ -222,15 +222,15 @@ class NoiseTests(AttackTestCase):
         datagram = session.write(message, self.alice.node._pool)
         self.receive(datagram, self.bob, self.alice.ip, self.alice.port)
         self.assertEqual(self.bob.node.next_events(), [])
-        self.assertLessEqual(len(self.bob.node.datagrams_to_send()), 1)
+        self.assertLessEqual(len(self.bob.sent()), 1)
 
     def test_mirrored(self) -> None:
         """Our own datagrams are none to ourselves, but for those that challenge somebody in our name."""
         self.ping(self.alice, self.bob)
-        (datagram,) = self.alice.node.datagrams_to_send()
+        (datagram,) = self.alice.sent()
         self.assertEqual(self.receive(datagram.data, self.alice, self.bob.ip, self.bob.port), Refusal.NOT_DISCV5)
         in_our_name = self.unreadable(self.bob.node_id)
         self.assertIsNone(self.receive(in_our_name, self.bob, self.bob.ip, self.bob.port))
-        (challenge,) = self.bob.node.datagrams_to_send()
+        (challenge,) = self.bob.sent()
         self.assertEqual(self.receive(challenge.data, self.bob, self.bob.ip, self.bob.port), Refusal.UNSOLICITED)
         self.assertEqual(PacketReader(self.bob.node_id).read(challenge.data).flag, packets.WHOAREYOU)
