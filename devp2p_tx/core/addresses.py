@@ -140,28 +140,36 @@ def is_special(ip: IPAddress) -> bool:
     return kinds(ip) & _NEVER_A_PEER != 0
 
 
-def relay_fault(sender: IPAddress, ip: IPAddress | None) -> str | None:
+def untold_kinds(sender: IPAddress) -> int:
     """
-    Why an address told by C{sender} must not be contacted, or told to C{sender}; C{None} if it may.
+    The flags of addresses that must not be contacted when C{sender} tells them, or told to C{sender}.
 
     A host outside of our network could otherwise make us knock at doors inside of it.
+    """
+    kind = kinds(sender)
+    if kind & LOOPBACK:
+        return UNSPECIFIED | _NEVER_A_PEER
+    return UNSPECIFIED | _NEVER_A_PEER | (LOOPBACK if kind & _LAN else _LAN)
+
+
+def relay_fault(sender: IPAddress, ip: IPAddress | None) -> str | None:
+    """
+    Why an address told by C{sender} must not be contacted, or told to C{sender}; C{None} if it may (L{untold_kinds}).
 
     @param ip: the address told, C{None} where there was none that could be read.
     """
     if ip is None:
         return "no valid IP address"
     flags = kinds(ip)
-    if flags & (UNSPECIFIED | _NEVER_A_PEER | _LAN) == 0:
+    if not flags or not flags & untold_kinds(sender):
         return None
     if flags & UNSPECIFIED:
         return "unspecified address"
     if flags & _NEVER_A_PEER:
         return "address of a special network"
-    if flags & LOOPBACK and not kinds(sender) & LOOPBACK:
+    if flags & LOOPBACK:
         return "loopback address told by another host"
-    if not kinds(sender) & _LAN:
-        return "LAN address told by a host outside of the LAN"
-    return None
+    return "LAN address told by a host outside of the LAN"
 
 
 def _prefix(ip: IPAddress, bits: int) -> tuple[int, int]:

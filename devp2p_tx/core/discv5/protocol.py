@@ -252,14 +252,13 @@ class Discv5:
     def _send_call(self, call: Call, now: float) -> None:
         self._local.add_contact(call.ip, now)
         session = self._sessions.get((call.node_id, call.ip, call.port))
-        iv = self._pool.take(packets.IV_SIZE)
         if session is None:
             nonce = self._pool.take(packets.NONCE_SIZE)
-            head = masked(self._writer.ordinary(iv, nonce), packets.mask_of(call.node_id))
-            datagram = head + self._pool.take(packets.RANDOM_MESSAGE_SIZE)
+            head = self._writer.ordinary(self._pool.take(packets.IV_SIZE), nonce)
+            random_message = self._pool.take(packets.RANDOM_MESSAGE_SIZE)
+            datagram = masked(head, packets.mask_of(call.node_id)) + random_message
         else:
-            nonce = session.next_nonce(self._pool.take(8))
-            datagram = session.packet(call.message, iv, nonce)
+            datagram, nonce = session.write(call.message, self._pool)
         self._outbox.append((datagram, call.ip, call.port))
         self._calls.sent(call, nonce, now)
 
@@ -418,8 +417,7 @@ class Discv5:
         if len(datagram) > packets.MAX_SIZE:
             ping = messages.encode_ping(self._pool.take(REQUEST_ID_SIZE), seq)
             datagram, _ = handshake.write(ping, record, self._writer, self._pool)
-            nonce = handshake.session.next_nonce(self._pool.take(8))
-            packet = handshake.session.packet(call.message, self._pool.take(packets.IV_SIZE), nonce)
+            packet, nonce = handshake.session.write(call.message, self._pool)
             following.append((packet, call.ip, call.port))
         self._outbox += [(datagram, call.ip, call.port), *following]
         self._calls.sent(call, nonce, now)
@@ -437,7 +435,8 @@ class Discv5:
         return None
 
     def _send(self, session: Session, message: bytes) -> None:
-        self._outbox.append((session.write(message, self._pool), session.ip, session.port))
+        datagram, _ = session.write(message, self._pool)
+        self._outbox.append((datagram, session.ip, session.port))
 
     def _answer_ping(self, data: bytes, session: Session, unix_time: float) -> None:
         request_id = messages.read_ping(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress, relay_fault
+from devp2p_tx.core.addresses import IPAddress, kinds, relay_fault, untold_kinds
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import log_distance
@@ -43,10 +43,11 @@ class NodeTable(Protocol):
 
 def tellable_records(table: NodeTable, distance: int, asker: IPAddress) -> list[bytes]:
     """The encoded records of nodes at a logarithmic distance of 1..256 that may be told to the asker."""
+    untold = untold_kinds(asker)
     return [
         node.record.encoded
         for node in table.at_distance(distance)
-        if node.record is not None and relay_fault(asker, node.ip) is None
+        if node.record is not None and node.ip is not None and not kinds(node.ip) & untold
     ]
 
 

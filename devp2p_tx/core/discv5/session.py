@@ -161,17 +161,15 @@ class Session:
         """A message, sealed with its head."""
         return self._seal(nonce, message, head)
 
-    def packet(self, message: bytes, iv: bytes, nonce: bytes) -> bytes:
-        """An ordinary packet."""
-        header = self._prefix + nonce + self._suffix
-        seek, update = self.mask
-        seek(iv)
-        return iv + update(header) + self._seal(nonce, message, iv + header)
-
-    def write(self, message: bytes, pool: RandomPool) -> bytes:
-        """The next ordinary packet."""
+    def write(self, message: bytes, pool: RandomPool) -> tuple[bytes, bytes]:
+        """The next ordinary packet, and its nonce."""
         random = pool.take(_PACKET_RANDOMNESS)
-        return self.packet(message, random[: packets.IV_SIZE], self.next_nonce(random[packets.IV_SIZE :]))
+        iv = random[: packets.IV_SIZE]
+        nonce = self.next_nonce(random[packets.IV_SIZE :])
+        header = self._prefix + nonce + self._suffix
+        seek, mask = self.mask
+        seek(iv)
+        return iv + mask(header) + self._seal(nonce, message, iv + header), nonce
 
     def read(self, nonce: bytes, sealed: bytes, head: bytes) -> bytes | None:
         """The message of a packet; C{None} if it is not of this session."""

@@ -25,7 +25,7 @@ class AnswerTestCase(ProtocolTestCase):
     def write(self, message: bytes) -> Refusal | None:
         """Alice says something."""
         (session,) = self.alice.node._sessions._sessions.values()
-        datagram = session.write(message, self.alice.node._pool)
+        datagram, _ = session.write(message, self.alice.node._pool)
         return self.receive(datagram, self.bob, self.alice.ip, self.alice.port)
 
     def ask(self, message: bytes) -> list[messages.Response]:
@@ -83,7 +83,7 @@ class PingTests(AnswerTestCase):
     def test_replay(self) -> None:
         """The protocol does not know replays of what was read; they get the same answer, to the same address."""
         (session,) = self.alice.node._sessions._sessions.values()
-        datagram = session.write(messages.encode_ping(b"id", 7), self.alice.node._pool)
+        datagram, _ = session.write(messages.encode_ping(b"id", 7), self.alice.node._pool)
         for _ in range(2):
             self.assertIsNone(self.receive(datagram, self.bob, self.alice.ip, self.alice.port))
             self.assertEqual(len(self.answers()), 1)

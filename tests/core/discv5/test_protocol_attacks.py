@@ -179,7 +179,7 @@ class MemoryTests(AttackTestCase):
             messages.encode_nodes(b"id", [])[0],
             messages.encode_talk_response(b"id", b"x"),
         ):
-            datagram = session.write(message, self.alice.node._pool)
+            datagram, _ = session.write(message, self.alice.node._pool)
             self.assertEqual(self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED)
         self.assertEqual((self.bob.sent(), self.bob.node.next_events()), ([], []))
         self.assertEqual(self.bob.local._of4.votes._statements, {})
@@ -219,7 +219,7 @@ class NoiseTests(AttackTestCase):
         self.setUp()
         self.connect()
         (session,) = self.alice.node._sessions._sessions.values()
-        datagram = session.write(message, self.alice.node._pool)
+        datagram, _ = session.write(message, self.alice.node._pool)
         self.receive(datagram, self.bob, self.alice.ip, self.alice.port)
         self.assertEqual(self.bob.node.next_events(), [])
         self.assertLessEqual(len(self.bob.sent()), 1)

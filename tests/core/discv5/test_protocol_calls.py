@@ -50,7 +50,7 @@ class CallTestCase(ProtocolTestCase):
     def answer(self, message: bytes) -> Refusal | None:
         """Bob says something to Alice."""
         (session,) = self.bob.node._sessions._sessions.values()
-        datagram = session.write(message, self.bob.node._pool)
+        datagram, _ = session.write(message, self.bob.node._pool)
         return self.receive(datagram, self.alice, self.bob.ip, self.bob.port)
 
     def pong(self, call: Call, ip: str = "99.1.1.1", port: int = 1) -> bytes:
@@ -191,7 +191,7 @@ class ResponseTests(CallTestCase):
             (session,) = host.node._sessions._sessions.values()
             for echo in (b"wrong", call.request_id):
                 fields = messages.pong_fields(7, ip_address("99.7.7.7"), 777)
-                datagram = session.write(messages.encode_pong(echo, fields), host.node._pool)
+                datagram, _ = session.write(messages.encode_pong(echo, fields), host.node._pool)
                 self.receive(datagram, self.alice, host.ip, host.port)
                 predicted = self.alice.local.record(int(self.unix_time * 1000) + number * 10).pairs
                 is_last = number == 9 + MIN_STATEMENTS and echo != b"wrong"
