@@ -4,10 +4,10 @@ Discovery v5, side by side: what this project and go-ethereum answer in a sessio
 The server has a core of its own, and so has the client, which is the same for both (C{bench/peers/go discv5-client}).
 It keeps 64 requests in flight over loopback, which are sealed beforehand, opens one answer of 64, and never sleeps
 meanwhile, so that the server is what is measured, and does not pay for waking the client. Handshakes are those of new
-identities, 64 at a time, each from a port of its own; each ends with an answered PING. Loopback is exempt from the budgets of both. Each implementation does its share in turn, several
-times, and the median counts: machines drift, ratios drift less. Prints a JSON line a measurement, and the medians and
-ratios of each row. Where others use the machine too, what is answered in a second of the server's processor time tells
-more than what is answered in a second::
+identities, 64 at a time, each from a port of its own; each ends with an answered PING. Loopback is exempt from the
+budgets of both. Each implementation does its share in turn, several times, and the median counts: machines drift,
+ratios drift less. Prints a JSON line a measurement, and the medians and ratios of each row. Where others use the
+machine too, what is answered in a second of the server's processor time tells more than what is answered in a second::
 
     python bench/discv5/run.py [--repeat 5] [--seconds 3] [--only python,go] [--rows ping,handshake]
 

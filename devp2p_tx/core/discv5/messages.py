@@ -42,6 +42,8 @@ MAX_TOTAL = 255
 REMEMBERED_DISTANCES = 256
 
 _LIST, _STRING = 0xC0, 0x80
+#: The longest bytes whose size is part of the first byte.
+_SHORT = 55
 #: Offset of the list.
 _BODY = 1
 
@@ -157,6 +159,11 @@ def _enter(data: bytes) -> tuple[bytes, int]:
 
 def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
     """The bytes at C{position}, and the offset after them."""
+    start = position + 1
+    if start < len(data):
+        stop = start + data[position] - _STRING
+        if start + 1 < stop <= min(start + _SHORT, len(data)):  # as most are
+            return data[start:stop], stop
     field = read_field(data, position, len(data))
     return read_bytes(data, field), field[3]
 
@@ -247,9 +254,10 @@ def encode_findnode(request_id: bytes, distances: Iterable[int]) -> bytes:
     return b"\3" + write_list((write_bytes(request_id), write_list(map(write_uint, distances))))
 
 
-def encode_nodes(request_id: bytes, records: Iterable[bytes]) -> list[bytes]:
+def nodes_fields(records: Iterable[bytes]) -> list[bytes]:
     """
-    The L{Nodes} of one answer, as few as hold all records; one without any if there are none.
+    What follows the request's id in each of the L{Nodes} of one answer, which are as few as hold all records; one
+    without any if there are none.
 
     @param records: encoded ones, so few that they fit into L{MAX_TOTAL} messages.
     """
@@ -261,8 +269,18 @@ def encode_nodes(request_id: bytes, records: Iterable[bytes]) -> list[bytes]:
             chunks.append([])
             size = len(record)
         chunks[-1].append(record)
-    head = write_bytes(request_id) + write_uint(len(chunks))
-    return [b"\4" + write_list((head, write_list(chunk))) for chunk in chunks]
+    total = write_uint(len(chunks))
+    return [total + write_list(chunk) for chunk in chunks]
+
+
+def encode_nodes(request_id: bytes, fields: Iterable[bytes]) -> list[bytes]:
+    """
+    The L{Nodes} of one answer.
+
+    @param fields: see L{nodes_fields}.
+    """
+    written = write_bytes(request_id)
+    return [b"\4" + write_list((written, each)) for each in fields]
 
 
 def encode_talk_request(request_id: bytes, protocol: bytes, message: bytes) -> bytes:

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.addresses import IPAddress, Netlist
 from devp2p_tx.core.datagram import Outgoing
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import Calls
@@ -56,7 +56,7 @@ from devp2p_tx.core.discv5.events import (
 from devp2p_tx.core.discv5.filter import PacketFilter
 from devp2p_tx.core.discv5.messages import MessageType, Nodes, Pong
 from devp2p_tx.core.discv5.packets import InvalidPacket, NotDiscv5, Packet, PacketReader, PacketWriter, masked
-from devp2p_tx.core.discv5.relay import NodeTable, read_told, tellable_records
+from devp2p_tx.core.discv5.relay import NodeTable, ToldNodes, read_told
 from devp2p_tx.core.discv5.session import (
     CHALLENGE_LIFE,
     Challenge,
@@ -73,7 +73,6 @@ from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
-from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.errors import (
     DevP2PError,
     HandshakeError,
@@ -83,8 +82,6 @@ from devp2p_tx.errors import (
     Timeout,
 )
 
-#: How many nodes an answer to FINDNODE has in all.
-MAX_RESULTS = 16
 #: How many NODES of an answer are heard.
 MAX_ANSWERS = 5
 #: Calls in flight or queued.
@@ -123,6 +120,7 @@ class Discv5:
         self.filter = PacketFilter() if packet_filter is None else packet_filter
         self._local = local
         self._table = table
+        self._told = ToldNodes(local, table)
         self._netrestrict = netrestrict
         self._random_bytes = random_bytes
         self._pool = RandomPool(random_bytes)
@@ -141,7 +139,6 @@ class Discv5:
             MessageType.TALKREQ: self._answer_talk_request,
         }
         self._closed = False
-        self._own_ip: tuple[Record | None, IPAddress | None] = (None, None)
 
     def datagrams_to_send(self) -> list[Outgoing]:
         """Take what is to be sent: data, and the address and port that it goes to."""
@@ -447,23 +444,9 @@ class Discv5:
 
     def _answer_findnode(self, data: bytes, session: Session, unix_time: float) -> None:
         request_id, distances = messages.read_findnode(data)
-        records: list[bytes] = []
-        for distance in dict.fromkeys(distances):
-            if distance == 0:
-                records += self._own_record(session.ip, unix_time)
-            elif distance <= ID_BITS:
-                records += tellable_records(self._table, distance, session.ip)
-            if len(records) >= MAX_RESULTS:
-                break
-        for message in messages.encode_nodes(request_id, records[:MAX_RESULTS]):
+        fields = self._told.fields(distances, session.ip, unix_time)
+        for message in messages.encode_nodes(request_id, fields):
             self._send(session, message)
-
-    def _own_record(self, asker: IPAddress, unix_time: float) -> list[bytes]:
-        """Our record, if it may be told to the asker."""
-        record = self._record(unix_time)
-        if self._own_ip[0] is not record:
-            self._own_ip = (record, preferred_endpoint(record).ip)
-        return [record.encoded] if relay_fault(asker, self._own_ip[1]) is None else []
 
     def _receive_response(self, response: messages.Response, session: Session, now: float) -> Refusal | None:
         call = self._calls.active(session.node_id)

@@ -10,12 +10,18 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress, kinds, relay_fault, untold_kinds
+from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
-from devp2p_tx.core.kademlia.distance import log_distance
+from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 
 #: Told nodes with this UDP port or a lower one are not believed.
 MAX_LOW_PORT = 1024
+#: How many nodes an answer to FINDNODE has in all.
+MAX_RESULTS = 16
+#: Answers that are remembered for the rest of a second; beyond it all of them are forgotten.
+MAX_REMEMBERED_ANSWERS = 256
 
 
 class KnownNode(Protocol):
@@ -41,14 +47,55 @@ class NodeTable(Protocol):
         """A node proved to have this record, and to be at C{ip} and C{port}, wherever the record says that it is."""
 
 
-def tellable_records(table: NodeTable, distance: int, asker: IPAddress) -> list[bytes]:
-    """The encoded records of nodes at a logarithmic distance of 1..256 that may be told to the asker."""
-    untold = untold_kinds(asker)
-    return [
-        node.record.encoded
-        for node in table.at_distance(distance)
-        if node.record is not None and node.ip is not None and not kinds(node.ip) & untold
-    ]
+class ToldNodes:
+    """
+    The nodes that FINDNODE is answered with.
+
+    Lookups ask for few combinations of distances, and all for the farthest ones, so an answer is made once a second for
+    each kind of asker. In the next second it may begin with another node.
+    """
+
+    def __init__(self, local: LocalRecord, table: NodeTable) -> None:
+        """
+        @param local: our record, which distance 0 is for.
+        """
+        self._local = local
+        self._table = table
+        self._answers: dict[tuple[tuple[int, ...], int], list[bytes]] = {}
+        self._made: tuple[int, Record | None] = (0, None)
+
+    def fields(self, distances: tuple[int, ...], asker: IPAddress, unix_time: float) -> list[bytes]:
+        """An answer, as L{nodes_fields} gives it."""
+        made = int(unix_time), self._local.record(int(unix_time * 1000))
+        if made != self._made or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
+            self._made = made
+            self._answers.clear()
+        key = distances, untold_kinds(asker)
+        fields = self._answers.get(key)
+        if fields is None:
+            fields = self._answers[key] = nodes_fields(self._records(*key))
+        return fields
+
+    def _records(self, distances: Iterable[int], untold: int) -> list[bytes]:
+        records: list[bytes] = []
+        for distance in dict.fromkeys(distances):
+            records += [
+                record.encoded
+                for record, ip in self._nodes(distance)
+                if record is not None and ip is not None and not kinds(ip) & untold
+            ]
+            if len(records) >= MAX_RESULTS:
+                break
+        return records[:MAX_RESULTS]
+
+    def _nodes(self, distance: int) -> Iterable[tuple[Record | None, IPAddress | None]]:
+        """The nodes at a distance, ourselves included."""
+        if distance == 0:
+            own = self._made[1]
+            return [] if own is None else [(own, preferred_endpoint(own).ip)]
+        if distance > ID_BITS:
+            return []
+        return ((node.record, node.ip) for node in self._table.at_distance(distance))
 
 
 def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int]) -> Record | None:

@@ -186,8 +186,8 @@ class Table(Generic[N]):
 
     def at_distance(self, distance: int, *, live_only: bool = True) -> list[N]:
         """
-        The entries at a logarithmic distance of 1..256 from us, from a random one on so that all are told at times; none
-        for other distances.
+        The entries at a logarithmic distance of 1..256 from us, from a random one on, so that all are told at times;
+        none for other distances.
         """
         if not 0 < distance <= ID_BITS:
             return []

@@ -58,7 +58,7 @@ class VectorTests(SynchronousTestCase):
     def test_nodes(self) -> None:
         for name in ("nodes_empty", "nodes_one", "nodes_two"):
             records = tuple(Record.from_text(text).encoded for text in VECTORS["messages"][name]["records"])
-            self.assertEqual(messages.encode_nodes(b"\1", records), [encoded(name)])
+            self.assertEqual(messages.encode_nodes(b"\1", messages.nodes_fields(records)), [encoded(name)])
             self.assertEqual(decode(encoded(name)), Nodes(b"\1", 1, records))
 
     def test_large_record(self) -> None:
@@ -219,7 +219,7 @@ class WritingTests(SynchronousTestCase):
     def test_nodes(self, sizes: list[int]) -> None:
         """No packet has more than 1000 bytes of records, all say how many there are, and nothing gets lost."""
         records = [rlp.encode([bytes((number,)) * (size - 4)]) for number, size in enumerate(sizes)]
-        told = [decode(each) for each in messages.encode_nodes(b"id", records)]
+        told = [decode(each) for each in messages.encode_nodes(b"id", messages.nodes_fields(records))]
         found: list[bytes] = []
         for nodes in told:
             assert isinstance(nodes, Nodes)

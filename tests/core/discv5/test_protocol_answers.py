@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.events import Call, IncomingTalk, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.messages import Nodes, Pong
-from devp2p_tx.core.discv5.protocol import MAX_RESULTS
+from devp2p_tx.core.discv5.relay import MAX_REMEMBERED_ANSWERS, MAX_RESULTS
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
 from tests.core.discv5.playing import COUNTER, Neighbour, ProtocolTestCase, key, make_record
@@ -184,6 +184,39 @@ class FindNodeTests(AnswerTestCase):
             Neighbour(make_record(6, text), ip_address(text)) for text in ("127.0.0.1", "192.168.1.1", "224.0.0.1")
         ]
         self.assertEqual(len(self.records(256)), 2)
+
+    def test_remembered(self) -> None:
+        """An answer is made once a second, for each combination of distances."""
+        self.told(5)
+        for distances, asked in [([256], [256]), ([256], []), ([255, 256], [255, 256]), ([256], [])]:
+            self.bob.table.asked.clear()
+            self.records(*distances)
+            self.assertEqual(self.bob.table.asked, asked)
+        self.now += 1
+        (other,) = self.told(6)
+        self.assertEqual(self.records(256), [other.encoded])
+
+    def test_remembered_for_each_kind_of_asker(self) -> None:
+        """What a host of the LAN is told others are not, be it in the same second."""
+        self.told(5, ip="192.168.1.1")
+        for ip, told in [("192.168.1.2", 1), ("99.1.1.1", 0), ("192.168.1.2", 1)]:
+            self.alice.ip = ip_address(ip)
+            self.alice.restart()
+            self.connect()
+            self.assertEqual(len(self.records(256)), told)
+
+    def test_new_record_is_told_at_once(self) -> None:
+        """Our own record is not remembered beyond its life."""
+        self.records(0)
+        self.bob.local.set(COUNTER, b"1")
+        self.now += 0.01
+        self.assertEqual(self.records(0), [self.bob.local.record(int(self.unix_time * 1000)).encoded])
+
+    def test_bound_of_remembered_answers(self) -> None:
+        """However many combinations somebody asks for."""
+        for number in range(MAX_REMEMBERED_ANSWERS + 10):
+            self.records(255, 1000 + number)
+            self.assertLessEqual(len(self.bob.node._told._answers), MAX_REMEMBERED_ANSWERS)
 
 
 class TalkTests(AnswerTestCase):

@@ -176,7 +176,7 @@ class MemoryTests(AttackTestCase):
         fields = messages.pong_fields(1, STRANGER_IP, 9)
         for message in (
             messages.encode_pong(b"id", fields),
-            messages.encode_nodes(b"id", [])[0],
+            messages.encode_nodes(b"id", messages.nodes_fields([]))[0],
             messages.encode_talk_response(b"id", b"x"),
         ):
             datagram, _ = session.write(message, self.alice.node._pool)

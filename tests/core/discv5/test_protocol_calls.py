@@ -157,7 +157,9 @@ class ResponseTests(CallTestCase):
         """It must be that which was asked for."""
         call = self.ping(self.alice, self.bob)
         self.assertEqual(self.answer(messages.encode_talk_response(call.request_id, b"")), Refusal.UNSOLICITED)
-        self.assertEqual(self.answer(messages.encode_nodes(call.request_id, [])[0]), Refusal.UNSOLICITED)
+        self.assertEqual(
+            self.answer(messages.encode_nodes(call.request_id, messages.nodes_fields([]))[0]), Refusal.UNSOLICITED
+        )
         self.assertIsNone(self.answer(self.pong(call)))
 
     def test_once(self) -> None:
@@ -226,7 +228,7 @@ class NodesTests(CallTestCase):
     def tell(self, call: Call, records: Iterable[Record | bytes], total: int = 1) -> Refusal | None:
         """Bob answers."""
         encoded = [each if isinstance(each, bytes) else each.encoded for each in records]
-        (message,) = messages.encode_nodes(call.request_id, encoded)
+        (message,) = messages.encode_nodes(call.request_id, messages.nodes_fields(encoded))
         head = 2 if message[1] <= 0xF7 else message[1] - 0xF7 + 2
         position = head + 9
         self.assertEqual(message[position], 1)
@@ -359,7 +361,9 @@ class RecordTests(CallTestCase):
         """A record of another node is none."""
         call = self.alice.node.request_record(self.bob.contact, self.now)
         self.assertEqual(self.asked(), [messages.encode_findnode(call.request_id, (0,))])
-        self.assertIsNone(self.answer(messages.encode_nodes(call.request_id, [make_record(5).encoded])[0]))
+        self.assertIsNone(
+            self.answer(messages.encode_nodes(call.request_id, messages.nodes_fields([make_record(5).encoded]))[0])
+        )
         self.assert_failed(self.alice, call, InvalidRecord)
 
     def test_timeout(self) -> None:
