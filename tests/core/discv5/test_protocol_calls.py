@@ -195,7 +195,7 @@ class ResponseTests(CallTestCase):
                 fields = messages.pong_fields(7, ip_address("99.7.7.7"), 777)
                 datagram, _ = session.write(messages.encode_pong(echo, fields), host.node._pool)
                 self.receive(datagram, self.alice, host.ip, host.port)
-                predicted = self.alice.local.record(int(self.unix_time * 1000) + number * 10).pairs
+                predicted = self.alice.local.record(int(self.unix_time * 1000) + number * 10).values
                 is_last = number == 9 + MIN_STATEMENTS and echo != b"wrong"
                 self.assertEqual(b"\x84" + ip_address("99.7.7.7").packed in dict(predicted).values(), is_last)
 
