@@ -75,6 +75,7 @@ class Figures(LineOnlyReceiver, UntilClosed):
             **lag,
             "rss_kib": residentKiB(),
             "sessions": self._discovery.sessions,
+            "challenges": self._discovery.challenges,
             "table": len(self._discovery.table),
             "refused": {dict(labels)["reason"]: value for name, labels, value in self._metrics if name == REFUSED},
         }
