@@ -356,8 +356,8 @@ class Discv5:
             record = self._table.record(source)
             enr_seq = 0 if record is None else record.seq
             head = self._writer.whoareyou(self._pool.take(16), nonce, self._pool.take(16), enr_seq)
-            mask = packets.mask_of(source)
-            challenge = Challenge(source, head, masked(head, mask), record, now + CHALLENGE_LIFE, mask)
+            datagram = masked(head, packets.mask_of(source))
+            challenge = Challenge(source, head, datagram, record, now + CHALLENGE_LIFE)
             self._challenges.put(endpoint, challenge)
         self._outbox.append((challenge.datagram, ip, port))
         return None
@@ -376,15 +376,7 @@ class Discv5:
             keys, record = accept_handshake(self._local.key, challenge, auth)
         except (InvalidPacket, HandshakeError):
             return Refusal.BAD_HANDSHAKE
-        session = Session(
-            source,
-            ip,
-            port,
-            write_key=keys.recipient,
-            read_key=keys.initiator,
-            writer=self._writer,
-            mask=challenge.mask,
-        )
+        session = Session(source, ip, port, write_key=keys.recipient, read_key=keys.initiator, writer=self._writer)
         message = session.read(packet.nonce, packet.message, packet.head)
         if message is None:
             return Refusal.UNREADABLE

@@ -21,7 +21,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.crypto.ciphers import InvalidTag, SeekableStream, gcm_opener, gcm_sealer
+from devp2p_tx.core.crypto.ciphers import InvalidTag, gcm_opener, gcm_sealer
 from devp2p_tx.core.crypto.hkdf import hkdf
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.crypto.signatures import SIZE as SIGNATURE_SIZE
@@ -135,19 +135,10 @@ class Session:
     )
 
     def __init__(
-        self,
-        node_id: bytes,
-        ip: IPAddress,
-        port: int,
-        *,
-        write_key: bytes,
-        read_key: bytes,
-        writer: PacketWriter,
-        mask: SeekableStream,
+        self, node_id: bytes, ip: IPAddress, port: int, *, write_key: bytes, read_key: bytes, writer: PacketWriter
     ) -> None:
         """
         @param writer: makes our heads.
-        @param mask: that of the node (L{mask_of<devp2p_tx.core.discv5.packets.mask_of>}).
         """
         self.node_id = node_id
         self.ip = ip
@@ -155,7 +146,7 @@ class Session:
         self.key: SessionKey = (node_id, ip, port)
         self.messages = 0
         self.pong = (-1, b"")
-        self.mask = mask
+        self.mask = packets.mask_of(node_id)
         self._prefix, self._suffix = writer.ordinary_prefix, writer.ordinary_suffix
         self._seal = gcm_sealer(write_key)
         self._open = gcm_opener(read_key)
@@ -240,7 +231,6 @@ class Challenge(NamedTuple):
     @ivar datagram: as it went out.
     @ivar record: the newest record of the node that we knew.
     @ivar deadline: when its life ends.
-    @ivar mask: what the datagram was masked with, as those of the session will be.
     """
 
     node_id: bytes
@@ -248,7 +238,6 @@ class Challenge(NamedTuple):
     datagram: bytes
     record: Record | None
     deadline: float
-    mask: SeekableStream
 
 
 class Challenges:
@@ -379,6 +368,5 @@ def initiate(
     written = ephemeral.public_key.to_compressed()
     node_id = public_key.node_id
     keys = derive_keys(ephemeral, public_key, key.public_key.node_id, node_id, challenge_data)
-    mask = packets.mask_of(node_id)
-    session = Session(node_id, ip, port, write_key=keys.initiator, read_key=keys.recipient, writer=writer, mask=mask)
+    session = Session(node_id, ip, port, write_key=keys.initiator, read_key=keys.recipient, writer=writer)
     return Handshake(session, sign_identity(key, challenge_data, written, node_id), written)

@@ -43,14 +43,12 @@ WRITER = PacketWriter(ID_A)
 
 def make_session(node_id: bytes = ID_B, port: int = PORT, keys: bytes = b"\1\2", ip: IPAddress = IP) -> Session:
     """A session of A with B."""
-    return Session(
-        node_id, ip, port, write_key=keys[:1] * 16, read_key=keys[1:] * 16, writer=WRITER, mask=packets.mask_of(node_id)
-    )
+    return Session(node_id, ip, port, write_key=keys[:1] * 16, read_key=keys[1:] * 16, writer=WRITER)
 
 
 def make_challenge(data: bytes, record: Record | None = None, deadline: float = 1.0) -> Challenge:
     """A challenge of A by B."""
-    return Challenge(ID_A, data, b"", record, deadline, packets.mask_of(ID_A))
+    return Challenge(ID_A, data, b"", record, deadline)
 
 
 def always(value: bytes) -> RandomBytes:
@@ -100,21 +98,11 @@ class PacketVectorTests(SynchronousTestCase):
         """An ordinary packet of a session with a known key."""
         vector = unhex("packets", "ping")
         packet = PacketReader(ID_B).read(vector["datagram"])
-        at_b = Session(
-            ID_A,
-            IP,
-            PORT,
-            write_key=bytes(16),
-            read_key=vector["read_key"],
-            writer=PacketWriter(ID_B),
-            mask=packets.mask_of(ID_A),
-        )
+        at_b = Session(ID_A, IP, PORT, write_key=bytes(16), read_key=vector["read_key"], writer=PacketWriter(ID_B))
         message = at_b.read(packet.nonce, packet.message, packet.head)
         assert message is not None
         self.assertEqual(message, messages.encode_ping(vector["req_id"], 2))
-        at_a = Session(
-            ID_B, IP, PORT, write_key=vector["read_key"], read_key=bytes(16), writer=WRITER, mask=packets.mask_of(ID_B)
-        )
+        at_a = Session(ID_B, IP, PORT, write_key=vector["read_key"], read_key=bytes(16), writer=WRITER)
         nonce = vector["nonce"]
         at_a.messages = int.from_bytes(nonce[:4], "big") - 1
         pool = RandomPool(lambda size: (bytes(16) + nonce[4:]).ljust(size))
@@ -128,15 +116,7 @@ class PacketVectorTests(SynchronousTestCase):
             auth = packets.decode_handshake(packet.authdata)
             keys, record = accept_handshake(KEY_B, make_challenge(vector["challenge_data"], known), auth)
             self.assertEqual((keys.initiator, record.node_id), (vector["read_key"], ID_A))
-            at_b = Session(
-                ID_A,
-                IP,
-                PORT,
-                write_key=bytes(16),
-                read_key=keys.initiator,
-                writer=PacketWriter(ID_B),
-                mask=packets.mask_of(ID_A),
-            )
+            at_b = Session(ID_A, IP, PORT, write_key=bytes(16), read_key=keys.initiator, writer=PacketWriter(ID_B))
             message = at_b.read(packet.nonce, packet.message, packet.head)
             assert message is not None
             self.assertEqual(message, messages.encode_ping(vector["req_id"], 1))
@@ -228,15 +208,7 @@ class SessionTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.pool = RandomPool(Random(1).randbytes)
-        self.at_b = Session(
-            ID_A,
-            IP,
-            PORT,
-            write_key=b"\2" * 16,
-            read_key=b"\1" * 16,
-            writer=PacketWriter(ID_B),
-            mask=packets.mask_of(ID_A),
-        )
+        self.at_b = Session(ID_A, IP, PORT, write_key=b"\2" * 16, read_key=b"\1" * 16, writer=PacketWriter(ID_B))
 
     def read(self, datagram: bytes) -> bytes | None:
         """The message of a packet, at B."""
@@ -270,15 +242,7 @@ class SessionTests(SynchronousTestCase):
         sessions = Sessions()
         for key in (1, 3, 5):
             read_key = bytes((key,)) * 16
-            self.at_b = Session(
-                ID_A,
-                IP,
-                PORT,
-                write_key=b"w" * 16,
-                read_key=read_key,
-                writer=PacketWriter(ID_B),
-                mask=packets.mask_of(ID_A),
-            )
+            self.at_b = Session(ID_A, IP, PORT, write_key=b"w" * 16, read_key=read_key, writer=PacketWriter(ID_B))
             sessions.put(self.at_b)
         self.assertEqual(self.read(newest.write(b"3", self.pool)[0]), b"3")
         self.assertEqual(self.read(new.write(b"2", self.pool)[0]), b"2")
