@@ -127,6 +127,16 @@ class DecodeTests(SynchronousTestCase):
             self.assertIn("malformed", str(error))
         self.assert_invalid(b"\x80", "record contains less than two list elements")
 
+    def test_malformed_within_a_value(self) -> None:
+        """However deep it stands, and rightly signed."""
+        good = signed(b"\1", b"id", b"v4", b"list", [[b"\x80"]], b"secp256k1", KEY.public_key.to_compressed())
+        Record.decode(good)
+        content = good[2 + 66 :].replace(b"\xc3\xc2\x81\x80", b"\xc3\xc2\x81\x01")  # a small byte with a header
+        signature = KEY.sign(keccak256(b"\xf8" + bytes((len(content),)) + content))[:64]
+        bad = b"\xf8" + bytes((len(content) + 66,)) + b"\xb8\x40" + signature + content
+        self.assertEqual(len(bad), len(good))
+        self.assertIn("malformed", str(self.assertRaises(InvalidRecord, Record.decode, bad)))
+
     @given(st.binary(max_size=310))
     def test_anything(self, data: bytes) -> None:
         """Whatever a stranger sends, the error is one of theirs."""
