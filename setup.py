@@ -36,8 +36,14 @@ REQUIRED = [
     "zope.interface>=8",
 ]
 
+# For those who dial or listen through Tor.
+TOR = [
+    "txtorcon>=24.8.0",
+]
+
 TEST = [
     "hypothesis>=6.130",
+    "txtorcon>=24.8.0",
 ]
 
 BENCH = [
@@ -82,7 +88,7 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"test": TEST, "bench": BENCH, "dev": DEV},
+    extras_require={"tor": TOR, "test": TEST, "bench": BENCH, "dev": DEV},
     # "twisted.plugins" has no __init__.py, so nothing finds it; and an __init__.py would hide every other plugin.
     packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],
     # Says that this directory itself goes onto the path of an editable install: otherwise the plugin is not found.

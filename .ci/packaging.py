@@ -19,6 +19,7 @@ from readme import command
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "build" / "dist"
 LISTEN = "tcp:0:interface=127.0.0.1"
+PLUGINS = ("twisted/plugins/devp2p_plugin.py", "twisted/plugins/devp2p_endpoints.py")
 #: How long anything may take, installing included (seconds).
 TIMEOUT = 300
 #: How Ctrl-C ends twistd, which stops in order and then takes the signal itself; and how a shell says the same.
@@ -55,12 +56,12 @@ def checkContents(sdist: Path, wheel: Path) -> None:
         source = {name.partition("/")[2] for name in archive.getnames()}
     with zipfile.ZipFile(wheel) as zipped:
         installed = set(zipped.namelist())
-    for name in ("devp2p_tx/py.typed", "devp2p_tx/tap.py", "twisted/plugins/devp2p_plugin.py"):
+    for name in ("devp2p_tx/py.typed", "devp2p_tx/tap.py", *PLUGINS):
         check(name in source and name in installed, f"{name} is missing")
     for name in ("LICENSE", "README.md", "tests/test_architecture.py", "docs/architecture.md", ".ci/run"):
         check(name in source, f"{name} is missing from the source distribution")
     ours = {name for name in installed if not name.startswith(("devp2p_tx/", "devp2p_tx-"))}
-    check(ours == {"twisted/plugins/devp2p_plugin.py"}, f"the wheel would install {sorted(ours)}")
+    check(ours == set(PLUGINS), f"the wheel would install {sorted(ours)}")
     made = re.compile(r"(.*/)?(__pycache__|node_modules|dropin\.cache|_trial_temp[^/]*|build)(/.*)?")
     check(not (found := [name for name in source | installed if made.fullmatch(name)]), f"not ours: {found[:5]}")
 

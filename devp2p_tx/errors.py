@@ -133,6 +133,14 @@ class Timeout(RemoteProtocolError):
     reason = DisconnectReason.READ_TIMEOUT
 
 
+class ProxyHeaderError(RemoteProtocolError):
+    """What came in place of a PROXY header is none; whoever sent it is told nothing."""
+
+
+class ProxyError(DevP2PError):
+    """The proxy through which we dial cannot be reached, refuses, or does not speak its protocol."""
+
+
 class CapabilityFailed(DevP2PError):
     """
     The code of a capability raised; its peer was told "subprotocol error".

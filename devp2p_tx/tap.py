@@ -73,7 +73,7 @@ _PARAMETERS: list[list[Any]] = [
         "listen",
         "l",
         "30303",
-        "Where to listen: a port, a Twisted endpoint such as tcp:30303:interface=127.0.0.1, or 'none'.",
+        "Where to listen: a port, an endpoint such as tcp:30303:interface=127.0.0.1 or haproxy:tcp:30303, or 'none'.",
     ],
     [
         "network",
@@ -81,7 +81,7 @@ _PARAMETERS: list[list[Any]] = [
         "mainnet",
         "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
     ],
-    ["discovery-port", None, None, "The UDP port. [default: the number of the TCP port]"],
+    ["discovery-port", None, None, "The UDP port, or fd:4 for an open socket. [default: the number of the TCP port]"],
     ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
@@ -89,6 +89,7 @@ _PARAMETERS: list[list[Any]] = [
     ["max-peers", None, DEFAULT_MAX_PEERS, "How many peers there may be."],
     ["max-pending-peers", None, DEFAULT_MAX_PENDING_PEERS, "How many inbound handshakes, and dials, at once."],
     ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
+    ["dial-via", None, None, "The proxy to dial through: socks5:host:port, socks5:user:password@host:port, or tor:."],
     ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
     ["identity", None, "", "A word of yours in the name that peers see."],
     ["log-format", None, "text", "How to log: text, or json (an object a line)."],
@@ -227,7 +228,8 @@ class Options(usage.Options):
             staticNodes=readNodes(self["static"]),
             trustedNodes=readNodes(self["trusted"]),
             netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
-            discoveryPort=None if self["discovery-port"] is None else self._number("discovery-port"),
+            dialVia=self["dial-via"],
+            discoveryPort=self._discoveryPort(),
             **self._networkSettings(),
             key=self._key(),
             database=self._database(),
@@ -243,6 +245,7 @@ class Options(usage.Options):
         }
         if self["bootnodes"]:
             settings["bootnodes"] = readNodes([each for text in self["bootnodes"] for each in text.split(",") if each])
+            settings["bootnodesV5"] = ()
         if self["dns-tree"]:
             settings["dnsTrees"] = [url for url in self["dns-tree"] if url != _NONE]
         return settings
@@ -260,6 +263,10 @@ class Options(usage.Options):
         except OSError as error:
             raise usage.UsageError(f"cannot make the folder {self._dataDir}: {error.strerror}") from None
         return str(self._dataDir / f"nodes-{self['network']}.sqlite")
+
+    def _discoveryPort(self) -> int | str | None:
+        port: str | None = self["discovery-port"]
+        return port if port is None or port.startswith("fd:") else self._number("discovery-port")
 
     def _number(self, option: str) -> int:
         text = str(self[option])

@@ -24,15 +24,15 @@ PLUGINS = str(ROOT / "twisted/plugins")
 #: The longest module that can be read at one sitting (lines).
 MAX_LINES = 600
 #: The rooms whose names are in Twisted's camelCase; ruff sees to the snake_case of the others.
-CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "interfaces.py")
+CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "endpoints.py", "interfaces.py")
 #: Methods that Twisted names itself, with an underscore.
 TWISTED_NAMES = re.compile(r"_*(opt|render|test|lineReceived|stat[eE]|getChild)_\w+")
 #: Twisted calls these and drops what they return: as a coroutine none of them would ever run.
 NEVER_AWAITED = {"makeConnection", "connectionMade", "dataReceived", "datagramReceived", "messageReceived"}
 #: Not the project's: made by tools, or by a developer for himself.
-FOREIGN = {"build", "dist", "node_modules", "apidocs", "htmlcov", "__pycache__"}
+FOREIGN = {"build", "dist", "node_modules", "target", "apidocs", "htmlcov", "__pycache__"}
 #: Files of that sort; and those of sums, where hashes may spell anything.
-MADE = re.compile(r"_trial_temp.*|.*\.pyc|dropin\.cache.*|twistd\.(pid|log)|go\.sum|\.coverage.*")
+MADE = re.compile(r"_trial_temp.*|.*\.pyc|dropin\.cache.*|twistd\.(pid|log)|go\.sum|Cargo\.lock|\.git|\.coverage.*")
 #: Of this place and of the package indices, in two halves so that they do not stand here themselves.
 UNSPEAKABLE = (
     ("/work", "/main"), ("/work", "/shared"), ("/work", "/."), ("/opt", "/wheels"), ("/tmp", "/venv"),
@@ -140,7 +140,9 @@ class ImportTests(SynchronousTestCase):
         self.assertEqual(ours, {"devp2p_tx._version", "devp2p_tx.errors"})
 
     def test_no_module_loads_the_reactor(self) -> None:
-        loaded = loadedAfter(importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin")
+        loaded = loadedAfter(
+            importing(PACKAGE) + f"\nsys.path.insert(0, {PLUGINS!r})\nimport devp2p_plugin, devp2p_endpoints"
+        )
         self.assertNotIn("twisted.internet.reactor", loaded)
 
     def test_the_command_loads_no_endpoints(self) -> None:

@@ -121,17 +121,30 @@ class OptionTests(SynchronousTestCase):
             ("not both", "--node-key", "file"),
             ("--network is one of none, mainnet", "--network", "morden"),
             ("--discovery-port is a whole number", "--discovery-port", "udp"),
+            ("or fd:NUMBER, not 'fd:x'", "--discovery-port", "fd:x"),
+            ("no way to dial by 'http'", "--dial-via", "http:proxy:3128"),
+            ("that is no SOCKS5 proxy", "--dial-via", "socks5:proxy"),
             ("the discovery port is 0 to 65535", "--discovery-port", "70000"),
             ("enrtree", "--dns-tree", "example.org"),
             ("versions v4 and v5, not 'v6'", "--discovery", "v4,v6"),
         ):
             self.assertRefused(sentence, *arguments)
 
+    def test_a_proxy_and_a_socket(self) -> None:
+        config = parse("--dial-via", "socks5:127.0.0.1:1080", "--discovery-port", "fd:4").serverConfig
+        self.assertEqual((config.dialVia, config.discoveryPort), ("socks5:127.0.0.1:1080", "fd:4"))
+        config = parse().serverConfig
+        self.assertEqual((config.dialVia, config.discoveryPort), (None, None))
+
+    def test_a_wrong_proxy_password_is_not_repeated(self) -> None:
+        refused = self.assertRaises(SystemExit, parse, "--dial-via", "socks5:joe:secret@host")
+        self.assertNotIn("secret", str(refused.code))
+
     def test_the_network_is_mainnet(self) -> None:
         self.patch(os, "environ", {k: v for k, v in os.environ.items() if not k.startswith("DEVP2P_")})
         config = parse().serverConfig
         self.assertTrue(config.discovery)
-        self.assertEqual(len(config.bootnodes), 4)
+        self.assertEqual((len(config.bootnodes), len(config.bootnodesV5)), (9, 15))
         self.assertIn("all.mainnet.ethdisco.net", config.dnsTrees[0])
         self.assertEqual(config.chain and config.chain.name, "mainnet")
 
@@ -139,6 +152,8 @@ class OptionTests(SynchronousTestCase):
         tree = "enrtree://AKA3AM6LPBYEUDMVNU3BSVQJ5AD45Y7YPOHJLEF6W26QOE4VTUDPE@nodes.example.org"
         config = parse("--network=none", "--bootnodes", f"{url(1)},{url(2)}", "--dns-tree", tree).serverConfig
         self.assertEqual([format_node(node) for node in config.bootnodes], [url(1), url(2)])
+        replaced = parse("--network=mainnet", "--bootnodes", url(1)).serverConfig
+        self.assertEqual((len(replaced.bootnodes), len(replaced.bootnodesV5)), (1, 0))
         self.assertEqual((config.dnsTrees, config.chain, config.ntpServer), ([tree], None, None))
 
     def test_lists_can_be_left_out(self) -> None:
@@ -277,6 +292,12 @@ class ProcessTests(SynchronousTestCase):
         _, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
         self.assertIn("carrier-pigeon", errors)
+
+    def test_no_tor_ends_it_with_a_sentence(self) -> None:
+        process = self.start("--listen", f"onion:30303:control={Path(self.mktemp()).absolute()}")
+        _, errors = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
+        self.assertIn("Tor's control port cannot be used", errors)
 
     def test_a_plugin_is_found_by_its_name(self) -> None:
         folder = Path(self.mktemp()).absolute()

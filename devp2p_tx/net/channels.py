@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress, IConsumer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.metrics import Traffic
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.core.rlpx.frames import MAX_SIZE
@@ -206,6 +207,15 @@ class Channel:
     def loseConnection(self, reason: int = DisconnectReason.REQUESTED) -> None:
         """See L{ICapabilityTransport}."""
         self._connection.disconnect(reason)
+
+    def abortConnection(self) -> None:
+        """Close at once, without a word."""
+        self._connection.abort()
+
+    def keys(self) -> tuple[PublicKey, PublicKey]:
+        """The peer's static key, and ours."""
+        assert self._connection.remoteKey is not None
+        return self._connection.remoteKey, self._connection.localKey
 
     def failed(self, failure: Failure) -> None:
         """The capability's code failed, outside of any call of ours."""

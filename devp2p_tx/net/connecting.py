@@ -13,21 +13,22 @@ from twisted.internet.protocol import Factory, Protocol
 
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
-
-#: How long the TCP connection may take (seconds).
-CONNECT_TIMEOUT = 15
+from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via
 
 
-def clientEndpoint(reactor: Any, node: Node) -> IStreamClientEndpoint:
+def clientEndpoint(reactor: Any, node: Node, via: Via | None = None) -> IStreamClientEndpoint:
     """
     An endpoint that reaches C{node}; its host name, if that is what is known, is looked up when it connects.
 
+    @param via: a proxy to go through, which looks the name up in our place.
     @raise InvalidNode: the node has no address or no TCP port.
     """
     from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 
     if node.host is None or not node.tcp:
         raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
+    if via is not None:
+        return via(reactor, node.host, node.tcp)
     if node.ip is None:
         return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
     kind = TCP4ClientEndpoint if node.ip.version == 4 else TCP6ClientEndpoint
@@ -46,12 +47,15 @@ class _OneProtocol(Factory):
         return self._build(addr)
 
 
-def connect(reactor: Any, node: Node, build: Callable[[IAddress], Protocol | None]) -> Deferred[Any]:
+def connect(
+    reactor: Any, node: Node, build: Callable[[IAddress], Protocol | None], via: Via | None = None
+) -> Deferred[Any]:
     """
     Connect to C{node}.
 
     @param build: makes the protocol for the address that was reached; C{None} closes the connection.
-    @return: fires with the protocol; fails with what Twisted's endpoints fail with, or L{InvalidNode}. Cancelling it
-        gives the connection up.
+    @param via: a proxy to go through; then C{build} is told the node's address, or its host name.
+    @return: fires with the protocol; fails with what Twisted's endpoints fail with, L{InvalidNode}, or
+        L{devp2p_tx.errors.ProxyError}. Cancelling it gives the connection up.
     """
-    return clientEndpoint(reactor, node).connect(_OneProtocol(build))
+    return clientEndpoint(reactor, node, via).connect(_OneProtocol(build))

@@ -12,7 +12,9 @@ Rules:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address
 from socket import socket as Socket
 from typing import Any, Protocol
@@ -27,6 +29,7 @@ from twisted.logger import Logger
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
+from devp2p_tx.net.adopted import datagramSocket
 
 #: The largest datagram of any discovery protocol (bytes).
 MAX_SIZE = 1280
@@ -80,6 +83,7 @@ class DatagramEdge(DatagramProtocol):
         self._seconds, self._unixTime = seconds, unixTime
         self._metrics = metrics or Metrics()
         self._interface, self._number = "", 0
+        self._adopted: int | None = None
         self._port: Any = None
         self._socket: Socket | None = None
         self._prefix = ""
@@ -95,8 +99,23 @@ class DatagramEdge(DatagramProtocol):
         @param interface: an address of ours; empty for all of IPv4, C{::} for all of both families.
         @raise CannotListenError: the port is taken, or the address not ours.
         """
+        self._open(interface, partial(self._reactor.listenUDP, port, self, interface=interface))
+
+    def adopt(self, descriptor: int) -> None:
+        """
+        Take over a socket that was opened for us, such as by systemd; it is ours from now on.
+
+        @param descriptor: its file descriptor.
+        @raise InvalidAddress: that is no UDP socket.
+        """
+        family, interface = datagramSocket(descriptor)
+        os.set_blocking(descriptor, False)
+        self._adopted = descriptor  # the reactor takes a copy, so that this one can be opened anew
+        self._open(interface, partial(self._reactor.adoptDatagramPort, descriptor, family, self))
+
+    def _open(self, interface: str, listen: Callable[..., Any]) -> None:
         self._interface = interface
-        self._port = self._reactor.listenUDP(port, self, interface=interface, maxPacketSize=MAX_SIZE + 1)
+        self._port = listen(maxPacketSize=MAX_SIZE + 1)
         self._number = self._port.getHost().port
 
     @property
@@ -106,12 +125,12 @@ class DatagramEdge(DatagramProtocol):
 
     @property
     def port(self) -> int:
-        """The number of the port; 0 before L{listen}."""
+        """The number of the port; 0 before L{listen} and L{adopt}."""
         return self._number
 
     @property
     def interface(self) -> str:
-        """As it was given to L{listen}."""
+        """As it was given to L{listen}, or the address of the socket that L{adopt} took over."""
         return self._interface
 
     def close(self) -> Deferred[None]:
@@ -121,6 +140,9 @@ class DatagramEdge(DatagramProtocol):
             self._reopening.cancel()
         port, self._port = self._port, None
         self._socket = None
+        descriptor, self._adopted = self._adopted, None
+        if descriptor is not None:
+            os.close(descriptor)
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
     # What the transport says.
@@ -146,8 +168,11 @@ class DatagramEdge(DatagramProtocol):
 
     def _reopen(self) -> None:
         try:
-            self.listen(self._number, self._interface)
-        except CannotListenError as error:
+            if self._adopted is None:
+                self.listen(self._number, self._interface)
+            else:
+                self.adopt(self._adopted)
+        except (CannotListenError, InvalidAddress) as error:
             _log.warn("UDP port {port} cannot be opened again: {error}", port=self._number, error=error)
             self._reopenLater()
 

@@ -14,9 +14,7 @@ from random import Random, SystemRandom
 from time import monotonic, time
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, fail
 
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
@@ -26,7 +24,6 @@ from devp2p_tx.core.discv5.events import (
     CallFailed,
     Contact,
     Event,
-    IncomingTalk,
     NodesFound,
     PingAnswered,
     RecordFound,
@@ -44,17 +41,12 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.kademlia import KademliaNode
+from devp2p_tx.net.talks import TalkCallback, Talks
 
 #: Bytes of what a lookup looks for: a node id.
 TARGET_SIZE = 32
-#: Requests of other protocols that are being answered at one time; what comes beyond is dropped.
-MAX_TALKS = 1024
 #: Nodes of which it is known how often they found nothing; beyond it the oldest is forgotten.
 MAX_FAILING = 1024
-
-TalkCallback = Callable[[IncomingTalk], "bytes | Deferred[bytes]"]
-
-_log = Logger()
 
 
 class DiscoveryV5(KademliaNode):
@@ -121,7 +113,8 @@ class DiscoveryV5(KademliaNode):
         )
         self.filter = self._core.filter
         self._failures: OrderedDict[bytes, int] = OrderedDict()
-        self._talks: set[Deferred[Any]] = set()
+        metrics = metrics or Metrics()
+        self._talks = Talks(reactor, seconds, metrics, self._core.answer_talk, self._flush)
         super().__init__(
             self._core,
             neighbours,
@@ -133,7 +126,7 @@ class DiscoveryV5(KademliaNode):
             seconds,
             unixTime,
             chance,
-            metrics or Metrics(),
+            metrics,
         )
 
     def _attach(self, edge: DatagramEdge) -> None:
@@ -145,8 +138,7 @@ class DiscoveryV5(KademliaNode):
 
         @return: fires when it is closed. Calling it again, or on what was never started, does no harm.
         """
-        for talk in list(self._talks):
-            talk.cancel()
+        self._talks.stop()
         return super().stop()
 
     @property
@@ -222,44 +214,17 @@ class DiscoveryV5(KademliaNode):
 
         @param protocol: its name.
         @param callback: is given each request, and returns the answer, or a Deferred of it. If it fails the answer is
-            empty; the failure is logged. The Deferred is cancelled when discovery stops.
+            empty; the failure is logged. The Deferred is cancelled when discovery stops, and after 5 s; whoever asks
+            waits for 0.7 s, or not much longer. Of all protocols 1024 are answered at one time; others wait for 0.4 s
+            for one to end, and are dropped then.
         """
-        self._core.register_talk(protocol, partial(self._talked, callback))
+        self._core.register_talk(protocol, partial(self._talks.take, callback))
 
     def unregisterTalk(self, protocol: bytes) -> None:
         """No longer answer them, if they were."""
         self._core.unregister_talk(protocol)
 
-    def _talked(self, callback: TalkCallback, request: IncomingTalk) -> None:
-        if len(self._talks) >= MAX_TALKS:
-            self._metrics.count("discv5_talk_dropped")
-            return
-        try:
-            answer = callback(request)
-        except Exception:
-            self._talkFailed(Failure(), request)
-            return
-        if not isinstance(answer, Deferred):
-            self._answerTalk(answer, request)
-            return
-        self._talks.add(answer)
-        answer.addCallback(self._answerTalk, request)
-        answer.addErrback(self._talkFailed, request)
-        answer.addBoth(self._talkEnded, answer)
-
-    def _answerTalk(self, message: bytes, request: IncomingTalk) -> None:
-        try:
-            self._core.answer_talk(request, message)
-        except LocalProtocolError:
-            self._talkFailed(Failure(), request)
-
-    def _talkFailed(self, failure: Failure, request: IncomingTalk) -> None:
-        if not failure.check(CancelledError):
-            _log.failure("answering {protocol}", failure, protocol=request.protocol)
-        self._core.answer_talk(request, b"")
-
-    def _talkEnded(self, _: object, talk: Deferred[Any]) -> None:
-        self._talks.discard(talk)
+    def _flush(self) -> None:
         if self.isRunning:
             self._pump()
 

@@ -65,21 +65,38 @@ class RLPxFactory(Factory):
         """See C{IProtocolFactory}."""
         protocol = self._make()
         protocol.factory = self
-        Deferred.fromCoroutine(self._setUp(protocol)).addErrback(self._failed, protocol)
+        setUp: Deferred[None] = Deferred.fromCoroutine(self._setUp(protocol))
+        setUp.addErrback(self._failed, protocol)
+        setUp.addBoth(lambda failure: self.settled(protocol, failure))
         return protocol
 
+    def admit(self, remote: PublicKey) -> None:
+        """
+        The peer has proved who it is; override this to choose.
+
+        @raise PeerRejected: with what it is told.
+        """
+
+    def settled(self, protocol: RLPxProtocol, failure: Failure | None) -> None:
+        """
+        The handshakes are over; override this to know.
+
+        @param failure: why C{protocol} is not spoken with; C{None} if it is.
+        """
+
     async def _setUp(self, protocol: RLPxProtocol) -> None:
-        await protocol.whenHandshaken()
+        self.admit(await protocol.whenHandshaken())
         theirs = await protocol.exchangeHello(self._hello)
         matches = match(self._capabilities, theirs.caps)
         if not matches:
             raise PeerRejected(DisconnectReason.USELESS_PEER)
         protocol.start(matches, protocol)
 
-    def _failed(self, failure: Failure, protocol: RLPxProtocol) -> None:
+    def _failed(self, failure: Failure, protocol: RLPxProtocol) -> Failure:
         _log.debug("no connection with {address}: {error}", address=protocol.remoteAddress, error=failure.value)
         error = failure.value
         if isinstance(error, PeerRejected):
             protocol.disconnect(error.reason)
         else:
             protocol.abort()
+        return failure

@@ -1,9 +1,10 @@
 """
-Addresses of host names, by the resolver that the reactor has.
+Host names: their addresses, by the resolver that the reactor has; and as addresses where nobody resolves them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -15,6 +16,20 @@ from devp2p_tx.core.addresses import IPAddress, parse_address
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0
+
+
+@implementer(IAddress)
+@dataclass(frozen=True)
+class NamedAddress:
+    """
+    Where a proxy connects to for us, or lets others connect to us.
+
+    @ivar host: a host name, such as that of an onion service.
+    @ivar port: the port there.
+    """
+
+    host: str
+    port: int
 
 
 @implementer(IResolutionReceiver)

@@ -5,10 +5,19 @@ What a user writes after C{--listen}, as something to listen with.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
+from devp2p_tx.net.adopted import checkAdopted
+from devp2p_tx.net.proxyheader import ProxyHeaderEndpoint
+from devp2p_tx.net.tor import OnionEndpoint, controlDescriptions, requireTor
+
+_PROXIED = "haproxy:"
+_ONION = re.compile(r"onion:([0-9]{1,5})(?::control=(.+))?")
 
 
 def listenDescription(listen: int | str) -> str:
@@ -25,18 +34,50 @@ def listenDescription(listen: int | str) -> str:
     return f"tcp:{int(text)}"
 
 
-def serverEndpoint(reactor: IReactorCore, listen: int | str) -> IStreamServerEndpoint:
+def serverEndpoint(
+    reactor: IReactorCore, listen: int | str, key: PrivateKey | None = None, refused: Callable[[], object] | None = None
+) -> IStreamServerEndpoint:
     """
-    An endpoint to listen with.
+    An endpoint to listen with: one that Twisted knows; C{haproxy:} and such a one, behind a proxy that says where its
+    clients are; or C{onion:PORT}, with C{:control=} and where Tor's control port is.
 
-    @raise InvalidAddress: neither a port nor an endpoint description that Twisted knows.
+    @param key: what the address of an onion service is made of.
+    @param refused: is called for each connection that is closed since the proxy did not say.
+    @raise InvalidAddress: neither a port nor an endpoint description that is known.
     """
+    description = listenDescription(listen)
+    if description.startswith(_PROXIED):
+        inner = serverEndpoint(reactor, description.removeprefix(_PROXIED), key)
+        return ProxyHeaderEndpoint(reactor, inner, refused or _nobody)
+    if description.startswith("onion:"):
+        return _onion(reactor, description, key)
+    return _twisted(reactor, description)
+
+
+def _nobody() -> None:
+    """Whom refusals are told to when nobody asked for it."""
+
+
+def _onion(reactor: IReactorCore, description: str, key: PrivateKey | None) -> IStreamServerEndpoint:
+    requireTor()
+    found = _ONION.fullmatch(description)
+    if found is None or not 0 < int(found[1]) <= 0xFFFF or key is None:
+        raise InvalidAddress(
+            f"cannot listen on {description!r}: want onion:PORT, or onion:PORT:control=PORT-OR-PATH of Tor's control"
+            " port"
+        )
+    control = found[2] or ""
+    controlDescriptions(control)
+    return OnionEndpoint(reactor, int(found[1]), control, onion_key(key))
+
+
+def _twisted(reactor: IReactorCore, description: str) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString  # takes over LISTEN_FDS, so not before it is wanted
 
-    description = listenDescription(listen)
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, TypeError, LookupError, OSError) as error:  # each kind of endpoint has its own
+        checkAdopted(endpoint)
+    except (ValueError, TypeError, LookupError, OSError, AttributeError) as error:  # each kind of endpoint has its own
         raise InvalidAddress(
             f"cannot listen on {description!r}: {error}; want a port, such as 30303, or an endpoint, such as"
             " tcp:30303:interface=127.0.0.1"

@@ -87,6 +87,7 @@ class RLPxProtocol(Protocol):
     @ivar congested: the socket did not take all that was written: messages queue.
     @ivar closed: nothing more is sent or received.
     @ivar remoteKey: the peer's static key, once known.
+    @ivar localKey: ours.
     @ivar channels: what is spoken with this peer, once started.
     """
 
@@ -112,6 +113,7 @@ class RLPxProtocol(Protocol):
         self.closed = False
         self.remoteKey = remote
         self.channels: list[Channel] = []
+        self.localKey = key.public_key
         self._key, self._random = key, randomBytes
         self._clock = clock
         self._seconds = seconds or clock.seconds

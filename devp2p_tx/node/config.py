@@ -15,6 +15,8 @@ from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.adopted import datagramDescriptor
+from devp2p_tx.net.dialvia import parseVia
 
 DEFAULT_MAX_PEERS = 50
 DEFAULT_MAX_PENDING_PEERS = 50
@@ -34,13 +36,16 @@ class ServerConfig:
     """
     @ivar key: our static key; the node's identity.
     @ivar capabilities: what we offer. Without any, every peer is kept.
-    @ivar listen: where to listen: a port, a Twisted server endpoint string, or C{None}.
+    @ivar listen: where to listen: a port, an endpoint string (see L{devp2p_tx.net.listening.serverEndpoint}), or
+        C{None}.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
         are let in.
     @ivar maxPendingPeers: how many inbound handshakes, and how many dials, may be under way.
     @ivar dialRatio: one in so many of C{maxPeers} is a dialled peer, at least one.
     @ivar noDial: dial nobody, static nodes included.
+    @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.dialvia.parseVia}); C{None} to dial directly.
+        Discovery, and listening, do not go through it.
     @ivar staticNodes: dialled for ever.
     @ivar trustedNodes: let in past every limit; not dialled.
     @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.
@@ -48,8 +53,10 @@ class ServerConfig:
     @ivar discovery: whether to find other nodes, and let others find us, over UDP. The settings of a public network
         are in L{devp2p_tx.node.networks}.
     @ivar discoveryVersions: which protocols share its socket: C{v4}, C{v5}.
-    @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port.
+    @ivar discoveryPort: its UDP port; C{None} for the number of the TCP port; C{"fd:4"} for the socket that was
+        opened for us as that file descriptor.
     @ivar bootnodes: nodes to begin with.
+    @ivar bootnodesV5: nodes that only discovery v5 begins with, too: they need not speak any other protocol.
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
@@ -64,14 +71,16 @@ class ServerConfig:
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
     dialRatio: int = DEFAULT_DIAL_RATIO
     noDial: bool = False
+    dialVia: str | None = field(default=None, repr=False)  # it may have a password
     staticNodes: Sequence[Node] = ()
     trustedNodes: Sequence[Node] = ()
     netrestrict: Netlist | None = None
     messageEvents: bool = False
     discovery: bool = False
     discoveryVersions: Sequence[str] = ("v4", "v5")
-    discoveryPort: int | None = None
+    discoveryPort: int | str | None = None
     bootnodes: Sequence[Node] = ()
+    bootnodesV5: Sequence[Node] = ()
     dnsTrees: Sequence[str] = ()
     chain: Chain | None = None
     database: str = ""
@@ -81,6 +90,7 @@ class ServerConfig:
         """
         @raise ValueError: a number out of range, or a capability given twice.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
+        @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
         """
         if self.maxPeers < 0:
             raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
@@ -88,7 +98,11 @@ class ServerConfig:
             raise ValueError(f"the number of pending peers is 1 or more, not {self.maxPendingPeers}")
         if self.dialRatio < 1:
             raise ValueError(f"the dial ratio is 1 or more, not {self.dialRatio}")
-        if self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
+        if self.dialVia is not None:
+            parseVia(self.dialVia)
+        if isinstance(self.discoveryPort, str):
+            datagramDescriptor(self.discoveryPort)
+        elif self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
         if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
             raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")

@@ -18,8 +18,9 @@ from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import InvalidNode, ServerStopped
+from devp2p_tx.errors import InvalidNode, ProxyError, ServerStopped
 from devp2p_tx.net.connecting import connect
+from devp2p_tx.net.dialvia import Via
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags, addressIP
 from devp2p_tx.node.sources import Candidate, Candidates
@@ -62,11 +63,13 @@ class Dialer:
         metrics: Metrics,
         netrestrict: Netlist | None,
         memory: DialMemory,
+        via: Via | None = None,
     ) -> None:
         """
         @param build: makes the protocol for a dialled node.
         @param setUp: see L{SetUp}.
         @param memory: is told how dials ended, for the next start.
+        @param via: the proxy to dial through.
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
@@ -74,6 +77,7 @@ class Dialer:
         self._metrics = metrics
         self._netrestrict = netrestrict
         self._memory = memory
+        self._via = via
         self._candidates: Candidates | None = None
         self._resolve: Resolve | None = None
         self._reading: Deferred[Any] | None = None
@@ -246,7 +250,7 @@ class Dialer:
             raise
 
     def _connectTo(self, node: Node) -> Deferred[Any]:
-        return connect(self._reactor, node, lambda address: self._reached(node, address))
+        return connect(self._reactor, node, lambda address: self._reached(node, address), self._via)
 
     async def _search(self, node: Node) -> Node | None:
         """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""
@@ -264,12 +268,11 @@ class Dialer:
         return better
 
     def _reached(self, node: Node, address: IAddress) -> RLPxProtocol | None:
-        """A host name may lead anywhere, so the address is compared once more."""
-        ip = addressIP(address)
-        return self._build(node) if ip is None or self._admits(ip) else None
+        """A host name may lead anywhere, so the address is compared once more; a proxy does not tell it."""
+        return self._build(node) if self._admits(addressIP(address)) else None
 
-    def _admits(self, ip: IPAddress) -> bool:
-        return self._netrestrict is None or ip in self._netrestrict
+    def _admits(self, ip: IPAddress | None) -> bool:
+        return self._netrestrict is None or (ip is not None and ip in self._netrestrict)
 
 
 def _nobody(result: object) -> None:
@@ -284,4 +287,4 @@ def _quietly(failure: Failure) -> None:
 def _kind(error: Exception) -> str:
     if isinstance(error, ConnectingCancelledError):
         return "cancelled"
-    return type(error).__name__ if isinstance(error, (ConnectError, DNSLookupError)) else "other"
+    return type(error).__name__ if isinstance(error, (ConnectError, DNSLookupError, ProxyError)) else "other"

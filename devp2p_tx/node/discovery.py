@@ -30,6 +30,7 @@ from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
@@ -148,14 +149,18 @@ class Discovery:
         @param interface: an address of ours; empty for all.
         @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
         @raise CannotListenError: it is taken.
+        @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         if not self._config.discovery:
             return
+        if self._config.dialVia is not None:
+            self._warn(
+                "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
+            )
         edge = self._open(interface, port)
         shared: dict[str, Any] = {
-            "bootnodes": self._config.bootnodes,
             "netrestrict": self._config.netrestrict,
             "seconds": self._seconds,
             "unixTime": self._unixTime,
@@ -163,12 +168,17 @@ class Discovery:
             "metrics": self._metrics,
         }
         if "v4" in self._config.discoveryVersions:
-            ntpServer = self._config.ntpServer
-            self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, ntpServer=ntpServer, **shared)
+            shared4 = {**shared, "bootnodes": self._bootnodes("v4"), "ntpServer": self._config.ntpServer}
+            self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, **shared4)
         if "v5" in self._config.discoveryVersions:
-            self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, randomBytes=self._randomBytes, **shared)
+            shared5 = {**shared, "bootnodes": self._bootnodes("v5"), "randomBytes": self._randomBytes}
+            self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, **shared5)
         for protocol in self.protocols:
             protocol.start(edge=edge)
+
+    def _bootnodes(self, version: str) -> list[Node]:
+        """Whom a version of discovery begins with."""
+        return [*self._config.bootnodes, *(self._config.bootnodesV5 if version == "v5" else ())]
 
     @property
     def protocols(self) -> list[KademliaNode]:
@@ -178,6 +188,9 @@ class Discovery:
     def _open(self, interface: str, port: int) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
         wanted = self._config.discoveryPort
+        if isinstance(wanted, str):
+            edge.adopt(datagramDescriptor(wanted))
+            return edge
         try:
             edge.listen(port if wanted is None else wanted, interface)
         except CannotListenError as error:
@@ -214,7 +227,8 @@ class Discovery:
     def tried(self) -> str:
         """What was done so far to find peers, for someone who wonders why there are none."""
         count = self._metrics.value
-        parts = [f"bootnodes: {len(self._config.bootnodes)}", f"dials: {count('dials')}"]
+        bootnodes = self._bootnodes("v4" if self.discv5 is None else "v5")
+        parts = [f"bootnodes: {len(bootnodes)}", f"dials: {count('dials')}"]
         if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
             parts.append("errors: " + _listed(errors))
         if self.protocols:

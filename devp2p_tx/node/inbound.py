@@ -1,5 +1,5 @@
 """
-Who may connect: what is asked of an inbound connection before any byte is read.
+Who may connect: what is asked of an inbound connection before any byte of its own is read, but behind a proxy's header.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class InboundRefusal(Enum):
     NETRESTRICT = "not in netrestrict list"
     THROTTLED = "too many attempts"
     PENDING = "too many pending connections"
+    PROXY_HEADER = "no PROXY header"
     STOPPED = "server stopped"
 
 
@@ -95,6 +96,10 @@ class InboundFactory(Factory):
     def settled(self) -> None:
         """A connection that was pending is a peer now, or gone."""
         self.pending -= 1
+
+    def headless(self) -> None:
+        """A proxy's connection was closed since it did not say whose it was, or since too many did not."""
+        self._refused(InboundRefusal.PROXY_HEADER)
 
     def close(self) -> None:
         """Let nobody in any more, though a port that is being closed may still bring some."""

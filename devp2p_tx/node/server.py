@@ -42,9 +42,11 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
+from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
@@ -155,6 +157,7 @@ class Server(service.Service):
             self.metrics,
             config.netrestrict,
             self._discovery,
+            None if config.dialVia is None else parseVia(config.dialVia),
         )
         self._accepting = InboundFactory(
             self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
@@ -167,8 +170,8 @@ class Server(service.Service):
         """
         Listen, and begin to dial.
 
-        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress} or
-            L{LocalProtocolError} (it ran before) after all that was begun was undone.
+        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress},
+            L{devp2p_tx.errors.ProxyError} or L{LocalProtocolError} (it ran before) after all that was begun was undone.
         """
         if self._phase is not _Phase.NEW:
             failed: Deferred[None] = Deferred()
@@ -225,7 +228,8 @@ class Server(service.Service):
             self._lonely = None
 
     async def _listen(self, listen: int | str) -> None:
-        port = await serverEndpoint(self._reactor, listen).listen(self._accepting)
+        endpoint = serverEndpoint(self._reactor, listen, self.config.key, self._accepting.headless)
+        port = await endpoint.listen(self._accepting)
         if self._phase is not _Phase.RUNNING:
             await maybeDeferred(port.stopListening)
             raise ServerStopped("the server was stopped while it started")
@@ -502,16 +506,17 @@ class Server(service.Service):
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
         if self._discovery.protocols:
             return self._discovery.self()
-        ip, port = self._listensAt()
-        return Node(self.config.key.public_key, ip, port, port)
+        return Node(self.config.key.public_key, *self._listensAt())
 
-    def _listensAt(self) -> tuple[IPAddress, int]:
+    def _listensAt(self) -> tuple[IPAddress | None, int, int, str | None]:
         """An address that is no answer to "where", such as 0.0.0.0, is given as that of this host to itself."""
         for listening in self._ports:
             host: Any = listening.getHost()
             if (ip := addressIP(host)) is not None:
-                return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port
-        return _LOOPBACK[4], 0
+                return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port, host.port, None
+            if isinstance(host, NamedAddress):
+                return None, host.port, 0, host.host
+        return _LOOPBACK[4], 0, 0, None
 
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
@@ -521,7 +526,7 @@ class Server(service.Service):
             "name": self.config.name,
             "enode": format_node(node),
             "enr": node_text(self._discovery.self()),
-            "ip": str(node.ip),
+            "ip": node.host,
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",

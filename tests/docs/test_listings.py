@@ -65,6 +65,27 @@ class ListingTests(SynchronousTestCase):
         )
         self.python("greets.py")
 
+    def test_the_adding_services_add(self) -> None:
+        """The commands of the page, but for the port, which is any that is free."""
+        (self.folder / "adds.py").write_text(
+            "import publickey_ as key\n"
+            "from adding import Adding, ask\n"
+            "from twisted.internet.defer import Deferred\n"
+            "from twisted.internet.endpoints import serverFromString\n"
+            "from twisted.internet.protocol import Factory\n"
+            "from twisted.internet.task import react\n"
+            "async def both(reactor):\n"
+            "    server = serverFromString(reactor, 'rlpx:0:interface=127.0.0.1:key=service.key')\n"
+            "    port = await server.listen(Factory.forProtocol(Adding))\n"
+            "    await ask(reactor, f'rlpx:{key.KEY}@127.0.0.1:{port.getHost().port}')\n"
+            "react(lambda reactor: Deferred.fromCoroutine(both(reactor)))\n"
+        )
+        key = self.python("publickey.py", "service.key").strip()
+        (self.folder / "publickey_.py").write_text(f"KEY = {key!r}\n")
+        adding, total = self.python("adds.py").splitlines()
+        self.assertRegex(adding, r"^adding for [0-9a-f]{16} at 127\.0\.0\.1$")
+        self.assertEqual(total, "7")
+
     def test_the_embedded_server_is_an_application(self) -> None:
         self.python(
             "-c",

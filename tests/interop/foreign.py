@@ -1,7 +1,9 @@
 """
 Foreign peers as processes, that are told what to do, and tell what happens, in lines of JSON.
 
-What they understand and say is in C{go/README.md} and in C{js/peer.mjs}.
+What they understand and say is in C{go/README.md}, C{rust/README.md} and in C{js/peer.mjs}.
+
+As a program this builds all of them, so that tests that run side by side need not wait for each other's builds.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
@@ -35,7 +38,6 @@ END_TIMEOUT = 10.0
 MAX_COMPLAINT = 4096
 
 _HERE = Path(__file__).resolve().parent
-P = TypeVar("P", bound="ForeignPeer")
 
 
 # Builds.
@@ -120,6 +122,18 @@ def _buildEthereumJS() -> list[str]:
     return [node, str(directory / "peer.mjs")]
 
 
+def _buildSigp() -> list[str]:
+    source = _HERE / "rust"
+    files = [*source.glob("src/*.rs"), source / "Cargo.toml", source / "Cargo.lock"]
+
+    def make(directory: Path) -> None:
+        target = directory.parent / "cargo"  # what it depends on need not be built again when our program changes
+        _run(source, "cargo", "build", "--locked", "--quiet", "--target-dir", str(target))
+        shutil.copy(target / "debug" / "interop-discv5", directory / "node")
+
+    return [str(_build(f"sigp-{_digest(files)}", make) / "node")]
+
+
 @cache
 def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
     """How to run a program, or why it cannot be, which is found out once."""
@@ -134,20 +148,9 @@ def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
 # Processes.
 
 
-class ForeignPeer(ProcessProtocol):
-    """
-    A peer in a process of its own.
+class ForeignProcess(ProcessProtocol):
+    """A program of theirs, and what it says."""
 
-    @ivar id: its public key, 128 hex digits.
-    @ivar enode: its node URL.
-    @ivar port: where it listens.
-    @cvar name: what its Hello calls it.
-    """
-
-    name: ClassVar[str]
-    id: str
-    enode: str
-    port: int
     _builder: ClassVar[Callable[[], list[str]]]
 
     def __init__(self) -> None:
@@ -171,20 +174,23 @@ class ForeignPeer(ProcessProtocol):
         return built
 
     @classmethod
-    async def start(cls: type[P], **flags: Any) -> P:
+    async def start(cls, **flags: Any) -> Self:
         """Run it; C{maxPeers=1} is the flag C{--max-peers 1}, and C{noDial=True} is C{--no-dial}."""
         from twisted.internet import reactor
 
-        peer = cls()
-        command = [*cls.build(), "--name", cls.name, *_arguments(flags)]
-        reactor.spawnProcess(peer, command[0], command, env=os.environ)
+        process = cls()
+        command = [*cls.build(), *_arguments(flags)]
+        reactor.spawnProcess(process, command[0], command, env=os.environ)
         try:
-            ready = await peer.expect("ready")
+            process._ready(await process.expect("ready"))
         except BaseException:
-            await peer.close()
+            await process.close()
             raise
-        peer.id, peer.enode, peer.port = ready["id"], ready["enode"], ready["port"]
-        return peer
+        return process
+
+    def _ready(self, event: Event) -> None:
+        """It runs, and tells who it is."""
+        raise NotImplementedError
 
     def command(self, cmd: str, **fields: Any) -> None:
         """Tell it to do something."""
@@ -194,24 +200,8 @@ class ForeignPeer(ProcessProtocol):
         """See L{Journal.expect}."""
         return self._journal.expect(event, **fields)
 
-    def dial(self, enode: str) -> None:
-        """Have it dial once."""
-        raise NotImplementedError
-
-    async def refusal(self, enode: str) -> int:
-        """Have it dial once; the reason that it is given."""
-        raise NotImplementedError
-
-    async def dropped(self, id: str) -> int:
-        """The reason for which it lost a peer that had told it one."""
-        raise NotImplementedError
-
-    def send(self, id: str, cap: str, size: int, seed: int) -> None:
-        """Have it make a request of random bytes."""
-        self.command("send", id=id, cap=cap, size=size, seed=seed)
-
     async def stop(self) -> None:
-        """Have it tell its peers that it quits, and end."""
+        """Have it end as it should: a peer tells its peers that it quits."""
         self.command("stop")
         await self.expect("stopped")
         await self._ended.when()
@@ -253,6 +243,46 @@ def _arguments(flags: dict[str, Any]) -> Iterator[str]:
         yield "--" + "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in flag)
         if value is not True:
             yield str(value)
+
+
+class ForeignPeer(ForeignProcess):
+    """
+    A peer in a process of its own.
+
+    @ivar id: its public key, 128 hex digits.
+    @ivar enode: its node URL.
+    @ivar port: where it listens.
+    @cvar name: what its Hello calls it.
+    """
+
+    name: ClassVar[str]
+    id: str
+    enode: str
+    port: int
+
+    @classmethod
+    async def start(cls, **flags: Any) -> Self:
+        """See L{ForeignProcess.start}."""
+        return await super().start(name=cls.name, **flags)
+
+    def _ready(self, event: Event) -> None:
+        self.id, self.enode, self.port = event["id"], event["enode"], event["port"]
+
+    def dial(self, enode: str) -> None:
+        """Have it dial once."""
+        raise NotImplementedError
+
+    async def refusal(self, enode: str) -> int:
+        """Have it dial once; the reason that it is given."""
+        raise NotImplementedError
+
+    async def dropped(self, id: str) -> int:
+        """The reason for which it lost a peer that had told it one."""
+        raise NotImplementedError
+
+    def send(self, id: str, cap: str, size: int, seed: int) -> None:
+        """Have it make a request of random bytes."""
+        self.command("send", id=id, cap=cap, size=size, seed=seed)
 
 
 _REASONS = {reason_text(reason): reason for reason in DisconnectReason}
@@ -302,3 +332,58 @@ class EthereumJSPeer(ForeignPeer):
     async def dropped(self, id: str) -> int:
         """See L{ForeignPeer}."""
         return int((await self.expect("drop", id=id, we=False))["reason"])
+
+
+class ForeignNode(ForeignProcess):
+    """
+    Node discovery v5 by itself.
+
+    @ivar id: its node id, 64 hex digits.
+    @ivar record: its record, when it began.
+    @ivar port: where it listens.
+    """
+
+    id: str
+    record: str
+    port: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count()
+
+    def _ready(self, event: Event) -> None:
+        self.id, self.record, self.port = event["id"], event["record"], event["port"]
+
+    async def ask(self, cmd: str, **fields: Any) -> Event:
+        """
+        Have it do something; what came of it.
+
+        @raise ForeignError: it failed.
+        """
+        number = next(self._numbers)
+        self.command(cmd, n=number, **fields)
+        outcome = await self.expect(cmd, n=number)
+        if "error" in outcome:
+            raise ForeignError(outcome["error"])
+        return outcome
+
+
+class ForeignError(Exception):
+    """What a foreign node was told to do has failed."""
+
+
+class GethNode(ForeignNode):
+    """go-ethereum's C{p2p/discover}."""
+
+    _builder = staticmethod(lambda: [*_buildGeth(), "discv5"])
+
+
+class SigpNode(ForeignNode):
+    """The C{discv5} crate."""
+
+    _builder = staticmethod(_buildSigp)
+
+
+if __name__ == "__main__":
+    for kind in (GethPeer, EthereumJSPeer, SigpNode):
+        kind.build()

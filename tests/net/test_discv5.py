@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.discv5.events import IncomingTalk
@@ -18,7 +18,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from devp2p_tx.net import discv5
+from devp2p_tx.net import talks
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
@@ -183,27 +183,28 @@ class TalkTests(DiscoveryV5TestCase):
         self.assertEqual(self.result(talking), b"done")
 
     def test_failures(self) -> None:
-        """Errors, failures, and answers that are too long are logged; the answer is empty."""
-        for callback in (lambda request: 1 / 0, self.later, lambda request: bytes(1200)):
+        """Errors, failures, and answers that are too long or no bytes are logged; the answer is empty."""
+        for callback in (lambda request: 1 / 0, self.later, lambda request: bytes(1200), lambda request: None):
             self.bob.discovery.registerTalk(b"echo", callback)  # type: ignore[arg-type]
             talking = self.talk()
             self.advance(0.3)
             if callback == self.later:
                 self.answer.errback(ValueError("no"))
             self.assertEqual(self.result(talking), b"")
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, ValueError, LocalProtocolError)), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, ValueError, LocalProtocolError, TypeError)), 4)
 
-    def test_bound(self) -> None:
-        """Not more are answered at one time."""
-        self.patch(discv5, "MAX_TALKS", 1)
+    def test_wait_for_place(self) -> None:
+        """A request that has to wait for another's answer has its own in time."""
+        self.patch(talks, "MAX_ANSWERING", 1)
         self.bob.discovery.registerTalk(b"echo", self.later)
-        first = self.talk()
-        self.advance(0.8)
-        self.failureResultOf(first, Timeout)
-        second = self.talk()
-        self.advance(0.8)
-        self.failureResultOf(second, Timeout)
-        self.assertEqual((len(self.requests), self.bob.metrics.value("discv5_talk_dropped")), (1, 1))
+        carol = self.member(3).start()
+        first, second = self.talk(), carol.discovery.talk(self.bob.node, b"echo", b"hello")
+        self.advance(0.3)
+        self.assertEqual(len(self.requests), 1)
+        waiting, self.answer = self.answer, succeed(b"second")
+        waiting.callback(b"first")
+        answers = {self.result(first), self.successResultOf(second)}
+        self.assertEqual(answers, {b"first", b"second"})
 
     def test_stop(self) -> None:
         """Answers that are awaited are cancelled, and the askers told at once."""

@@ -4,12 +4,19 @@ Tests of whom a Server lets in: the real thing to L{tests.node.test_inbound}.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.p2p.messages import Cap
+from devp2p_tx.node.server import Server
 from devp2p_tx.testing import ScriptedPeer, Stage
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf
 
 #: Addresses outside of every local network.
 PUBLIC, OTHER, SERVER = "23.55.1.242", "23.55.1.243", "23.0.0.1"
+#: Where a proxy is.
+PROXY = "23.1.1.1"
 
 
 class AcceptingTests(ServerTestCase):
@@ -118,3 +125,69 @@ class AcceptingTests(ServerTestCase):
         local = peer.transport.getHost()
         shown = server.peers()[0].node
         self.assertEqual((str(shown.ip), shown.tcp, shown.udp), (PUBLIC, local.port, local.port))
+
+
+class ProxiedTests(AcceptingTests):
+    """The same, and no less, of clients behind a proxy: all that counts is what it says of them."""
+
+    def start(self, number: int, **config: Any) -> Server:
+        """A server behind a proxy, which everybody's connections come from."""
+        return super().start(number, listen=f"haproxy:tcp:{PORT}", **config)
+
+    def callFrom(self, number: int, address: str, does: Stage = Stage.HELLO) -> ScriptedPeer:
+        """The proxy calls node 1, and says who it is that calls."""
+        peer = self.scripted(number, Stage.CONNECTED, remote=keyOf(1))
+        peer.connect(self.network.host(PROXY), addressOf(1), PORT)
+        self.network.settle()
+        local = peer.transport.getHost()
+        peer.write(f"PROXY TCP4 {address} {addressOf(1)} {local.port} {PORT}\r\n".encode())
+        if does:
+            peer.goOn(does)
+        self.moment()
+        return peer
+
+    def call(
+        self, number: int, server: int, does: Stage = Stage.HELLO, caps: Sequence[Cap] = (Cap("echo", 1),)
+    ) -> ScriptedPeer:
+        """Likewise, from the address of the node."""
+        return self.callFrom(number, addressOf(number), does)
+
+    def test_shown(self) -> None:
+        """peersInfo() has the client's address, and events, too; a proxy's own connection has the proxy's."""
+        server = self.start(1)
+        peer = self.callFrom(2, PUBLIC)
+        port = peer.transport.getHost().port
+        [info] = server.peersInfo()
+        self.assertEqual(info["network"]["remoteAddress"], f"{PUBLIC}:{port}")
+        self.assertEqual(info["network"]["localAddress"], f"{addressOf(1)}:{PORT}")
+        self.assertIn(f"@{PUBLIC}:{port}", info["enode"])
+        self.assertEqual(self.events[1][0].remoteAddress, f"{PUBLIC}:{port}")
+        own = self.scripted(3, Stage.CONNECTED, remote=keyOf(1))
+        own.connect(self.network.host(PROXY), addressOf(1), PORT)
+        self.moment()
+        own.write(b"PROXY UNKNOWN\r\n")
+        own.goOn(Stage.HELLO)
+        self.moment()
+        shown = {info["network"]["remoteAddress"].partition(":")[0] for info in server.peersInfo()}
+        self.assertEqual(shown, {PUBLIC, PROXY})
+
+    def test_no_header(self) -> None:
+        """Who sends none is closed on, and counted; the throttle knows nothing of it."""
+        self.start(1)
+        garbage = super(AcceptingTests, self).call(2, 1)
+        self.assertRefused(garbage)
+        self.assertEqual(self.refused("proxy_header"), 1)
+        self.assertEqual(self.servers[1].metrics.value("accepts"), 0)
+        self.callFrom(2, PUBLIC)
+        self.assertEqual(self.numbers(1), [2])
+
+    def test_stopped_while_a_header_is_awaited(self) -> None:
+        """It is not waited for."""
+        server = self.start(1)
+        waiting = self.scripted(2, Stage.CONNECTED, remote=keyOf(1))
+        waiting.connect(self.network.host(PROXY), addressOf(1), PORT)
+        self.moment()
+        stopping = server.stopService()
+        self.moment()
+        self.successResultOf(stopping)
+        self.assertRefused(waiting)

@@ -476,6 +476,17 @@ class VersionTests(DiscoveryTestCase):
         found = [self.count(2, "candidates_found", source=source) for source in ("discv4", "discv5")]
         self.assertTrue(all(found), found)
 
+    def test_bootnodes_of_v5(self) -> None:
+        """It begins with some of its own, too, which v4 does not ask."""
+        self.start(BOOT, noDial=True, maxPeers=0, discoveryVersions=["v5"])
+        for number, version in ((2, "v5"), (3, "v5"), (4, "v4")):
+            self.start(number, discoveryVersions=[version], bootnodes=[], bootnodesV5=[node(BOOT)])
+        self.moment(30)
+        self.assertEqual((self.numbers(2), self.numbers(3), self.numbers(4)), ([3], [2], []))
+        asking = {sender for sender, address in self.sent if address == addressOf(BOOT)}
+        self.assertEqual(asking, {addressOf(2), addressOf(3)})
+        self.assertIn("bootnodes: 0", self.warnings()[0])
+
     def test_v4_alone_speaks_no_v5(self) -> None:
         self.start(BOOT, noDial=True, maxPeers=0, discoveryVersions=["v4"])
         self.start(2, discoveryVersions=["v4"])

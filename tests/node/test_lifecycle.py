@@ -136,7 +136,7 @@ class FailedStartTests(ServerTestCase):
     def test_endpoint_fails_later(self) -> None:
         """An endpoint that needs a while to find out."""
         endpoint = SlowEndpoint()
-        self.patch(serverModule, "serverEndpoint", lambda reactor, listen: endpoint)
+        self.patch(serverModule, "serverEndpoint", lambda *arguments: endpoint)
         server = self.make(1)
         starting = server.startService()
         self.assertNoResult(starting)
@@ -264,7 +264,7 @@ class StopTests(ServerTestCase):
     def test_during_start(self) -> None:
         """A port that comes when the server is stopped already is closed; the start fails."""
         endpoint = SlowEndpoint()
-        self.patch(serverModule, "serverEndpoint", lambda reactor, listen: endpoint)
+        self.patch(serverModule, "serverEndpoint", lambda *arguments: endpoint)
         server = self.make(1, staticNodes=[node(2)])
         starting, stopping = server.startService(), server.stopService()
         self.moment()

@@ -32,7 +32,8 @@ class PluginTests(SynchronousTestCase):
 
     def test_nothing_hides_other_plugins(self) -> None:
         """An C{__init__.py} in either folder would, and in a wheel would overwrite Twisted's own."""
-        self.assertEqual([path.name for path in (ROOT / "twisted").rglob("*.py")], ["devp2p_plugin.py"])
+        found = sorted(path.name for path in (ROOT / "twisted").rglob("*.py"))
+        self.assertEqual(found, ["devp2p_endpoints.py", "devp2p_plugin.py"])
 
     def test_twistd_lists_it_among_the_others(self) -> None:
         commands = self.python(TWISTD, "--help")
@@ -53,3 +54,17 @@ class PluginTests(SynchronousTestCase):
         ).split()
         self.assertIn("devp2p", loaded)
         self.assertEqual([name for name in loaded if name.startswith("devp2p_tx") or name.endswith(".reactor")], [])
+
+    def test_other_endpoints_do_not_load_it(self) -> None:
+        """Every C{clientFromString} looks at every plugin, too."""
+        loaded = self.python(
+            "import sys\n"
+            "from twisted.internet.endpoints import clientFromString, serverFromString\n"
+            "from twisted.internet.testing import MemoryReactorClock\n"
+            "for fromString in clientFromString, serverFromString:\n"
+            "    try: fromString(MemoryReactorClock(), 'carrier-pigeon:home')\n"
+            "    except ValueError: pass\n"
+            "print('twisted.plugins.devp2p_endpoints' in sys.modules, *sys.modules)\n"
+        ).split()
+        self.assertEqual(loaded[0], "True")
+        self.assertEqual([name for name in loaded if name.startswith("devp2p_tx")], [])

@@ -1,6 +1,7 @@
-// Command interop runs go-ethereum's own p2p.Server as a peer for the tests.
-// It takes commands as JSON lines on stdin and reports events as JSON lines on
-// stdout; README.md lists both.
+// Command interop runs go-ethereum's own p2p.Server as a peer for the tests, or,
+// with the subcommand discv5, its discovery alone. It takes commands as JSON
+// lines on stdin and reports events as JSON lines on stdout; README.md lists
+// both.
 package main
 
 import (
@@ -325,7 +326,11 @@ func serve() error {
 }
 
 func main() {
-	if err := serve(); err != nil {
+	run := serve
+	if len(os.Args) > 1 && os.Args[1] == "discv5" {
+		run = func() error { return serveDiscovery(os.Args[2:]) }
+	}
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

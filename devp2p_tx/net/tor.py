@@ -1,0 +1,282 @@
+"""
+Dialling through Tor, and listening as an onion service (Tor's C{control-spec}: C{GETINFO}, C{ADD_ONION}).
+
+Needs the library txtorcon, which finds its way into Tor's control port. Neither Tor itself nor its configuration is
+touched: the service lasts as long as the connection to the control port, which is made again when it breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IProtocol,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from devp2p_tx.errors import InvalidAddress, ProxyError
+from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.oneshot import OneShot
+from devp2p_tx.net.socks5 import Socks5Endpoint
+
+#: How long Tor may take to answer at its control port (seconds).
+CONTROL_TIMEOUT = 30.0
+#: From the loss of the control port to the next attempt to publish an onion service again (seconds).
+RETRY_INTERVAL = 30.0
+#: Where Tor's control port is looked for if nobody says.
+DEFAULT_CONTROLS = ("unix:/run/tor/control", "tcp:127.0.0.1:9051")
+
+_LISTENER = re.compile(r'"([^"]+)"')
+_SERVICE = re.compile(r"ServiceID=([a-z2-7]{56})")
+
+_log = Logger()
+
+
+def requireTor() -> None:
+    """
+    @raise InvalidAddress: txtorcon is not installed.
+    """
+    if find_spec("txtorcon") is None:
+        raise InvalidAddress("Tor needs the library txtorcon: pip install 'devp2p-tx[tor]'")
+
+
+def controlDescriptions(control: str) -> tuple[str, ...]:
+    """
+    Endpoint descriptions of Tor's control port.
+
+    @param control: its port on this host, the path of its socket, or nothing for the usual places.
+    @raise InvalidAddress: it is none of these.
+    """
+    if not control:
+        return DEFAULT_CONTROLS
+    if control.isascii() and control.isdigit() and 0 < int(control) <= 0xFFFF:
+        return (f"tcp:127.0.0.1:{int(control)}",)
+    if control.startswith("/"):
+        return ("unix:" + control.replace("\\", "\\\\").replace(":", "\\:"),)
+    raise InvalidAddress(f"Tor's control port is a port or the path of a socket, not {control!r}")
+
+
+def _guarded(protocol: Any) -> Any:
+    """The library raises at lines that no Tor sends, such as when the port is somebody else's: that ends it."""
+    lineReceived = protocol.lineReceived
+
+    def guarded(line: bytes) -> None:
+        try:
+            lineReceived(line)
+        except Exception as error:
+            _log.debug("no control port: {error!r}", error=error)
+            protocol.transport.abortConnection()
+
+    protocol.lineReceived = guarded
+    return protocol
+
+
+def _unlessGone(protocol: Any, answer: Deferred[Any]) -> Deferred[Any]:
+    """What C{answer} gives, or how the connection to the control port ended: then it may never fire."""
+    first: OneShot[Any] = OneShot()
+    answer.addBoth(first.fire)
+    protocol.when_disconnected().addBoth(first.fire)
+    return first.when()
+
+
+async def _openControl(reactor: Any, control: str) -> Any:
+    """
+    A connection to the control port, authenticated.
+
+    @raise ProxyError: nobody is there, or lets us in.
+    """
+    from twisted.internet.endpoints import clientFromString  # takes over LISTEN_FDS, so not before it is wanted
+    from txtorcon import TorControlProtocol
+
+    factory = Factory.forProtocol(lambda: _guarded(TorControlProtocol()))
+    factory.noisy = False
+    failures = []
+    for description in controlDescriptions(control):
+        try:
+            protocol = await clientFromString(reactor, description).connect(factory)
+            try:
+                return await _unlessGone(protocol, protocol.post_bootstrap)
+            except BaseException:
+                protocol.transport.abortConnection()
+                raise
+        except CancelledError:
+            raise
+        except Exception as error:  # the library has none of its own for what it finds
+            failures.append(f"{description}: {_sentence(error)}")
+    raise ProxyError(f"Tor's control port cannot be used: {'; '.join(failures)}")
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _bounded(reactor: Any, asking: Any) -> Deferred[Any]:
+    def tooLate(result: object, seconds: float) -> Failure:
+        return Failure(ProxyError(f"Tor did not answer within {seconds:.0f} s"))
+
+    return Deferred.fromCoroutine(asking).addTimeout(CONTROL_TIMEOUT, reactor, onTimeoutCancel=tooLate)
+
+
+# Dialling.
+
+
+async def _socksPort(reactor: Any, control: str) -> IStreamClientEndpoint:
+    from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
+
+    protocol = await _openControl(reactor, control)
+    try:
+        answer: str = await _unlessGone(protocol, protocol.get_info_raw("net/listeners/socks"))
+    finally:
+        protocol.transport.loseConnection()
+    for listener in _LISTENER.findall(answer):
+        if listener.startswith("unix:"):
+            return UNIXClientEndpoint(reactor, listener.removeprefix("unix:"))
+        host, _, port = listener.rpartition(":")
+        return HostnameEndpoint(reactor, host.strip("[]"), int(port))
+    raise ProxyError("Tor has no SOCKS port open")
+
+
+@implementer(IStreamClientEndpoint)
+class TorEndpoint:
+    """Where Tor connects to for us: an address, a host name, or an onion service."""
+
+    def __init__(self, reactor: Any, control: str, host: str, port: int) -> None:
+        """
+        @param control: see L{controlDescriptions}.
+        """
+        self._reactor = reactor
+        self._control = control
+        self._target = host, port
+
+    def connect(self, protocolFactory: Any) -> Deferred[IProtocol]:
+        """See L{Socks5Endpoint.connect}; it fails with L{ProxyError}, too, if the control port is of no use."""
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, protocolFactory: Any) -> IProtocol:
+        proxy = await _bounded(self._reactor, _socksPort(self._reactor, self._control))
+        return await Socks5Endpoint(self._reactor, proxy, *self._target).connect(protocolFactory)
+
+
+# Listening.
+
+
+@implementer(IStreamServerEndpoint)
+class OnionEndpoint:
+    """Listens on this host alone, and has Tor publish that as an onion service."""
+
+    def __init__(self, reactor: Any, port: int, control: str, key: str) -> None:
+        """
+        @param port: that of the onion service.
+        @param control: see L{controlDescriptions}.
+        @param key: see L{devp2p_tx.core.onion.onion_key}.
+        """
+        self._reactor = reactor
+        self._service = port, control, key
+
+    def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
+        """
+        See C{IStreamServerEndpoint}.
+
+        @return: fires when Tor has accepted the service, which it publishes as soon as it can; fails with
+            L{ProxyError}.
+        """
+        return Deferred.fromCoroutine(self._listen(protocolFactory))
+
+    async def _listen(self, protocolFactory: Any) -> IListeningPort:
+        from twisted.internet.endpoints import TCP4ServerEndpoint
+
+        local = await TCP4ServerEndpoint(self._reactor, 0, interface="127.0.0.1").listen(protocolFactory)
+        port = OnionPort(self._reactor, local, *self._service)
+        try:
+            await port.publish()
+        except BaseException:
+            await port.stopListening()
+            raise
+        return port
+
+
+@implementer(IListeningPort)
+class OnionPort:
+    """An onion service."""
+
+    def __init__(self, reactor: Any, local: Any, port: int, control: str, key: str) -> None:
+        """
+        @param local: the port of this host at which Tor finds us.
+        """
+        self._reactor = reactor
+        self._local = local
+        self._port, self._control, self._key = port, control, key
+        self._protocol: Any = None
+        self._name = ""
+        self._stopped = False
+        self._retry: IDelayedCall | None = None
+        self._publishing: Deferred[Any] | None = None
+
+    def publish(self) -> Deferred[None]:
+        """Fires when Tor has accepted the service; fails with L{ProxyError}."""
+        self._publishing = _bounded(self._reactor, self._publish())
+        return self._publishing
+
+    async def _publish(self) -> None:
+        protocol = await _openControl(self._reactor, self._control)
+        local = self._local.getHost()
+        try:
+            command = f"ADD_ONION {self._key} Port={self._port},{local.host}:{local.port}"
+            answer = await _unlessGone(protocol, protocol.queue_command(command))
+        except BaseException as error:
+            protocol.transport.abortConnection()
+            if isinstance(error, Exception) and not isinstance(error, CancelledError):
+                raise ProxyError(f"Tor refused the onion service: {_sentence(error)}") from None
+            raise
+        found = _SERVICE.search(answer)
+        if found is None:
+            protocol.transport.abortConnection()
+            raise ProxyError("Tor did not say the onion service's address")
+        self._name, self._protocol = f"{found[1]}.onion", protocol
+        _log.info("onion service {name}:{port}", name=self._name, port=self._port)
+        protocol.when_disconnected().addBoth(self._lost)
+
+    def _lost(self, result: object) -> None:
+        self._protocol = None
+        if not self._stopped:
+            _log.warn("Tor's control port is gone, and the onion service with it; it is published again")
+            self._again()
+
+    def _again(self) -> None:
+        self._retry = self._reactor.callLater(RETRY_INTERVAL, lambda: self.publish().addErrback(self._failed))
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._stopped:
+            _log.warn("the onion service cannot be published: {error}", error=failure.value)
+            self._again()
+
+    def startListening(self) -> None:
+        """See C{IListeningPort}; it does so from the start."""
+
+    def stopListening(self) -> Deferred[Any]:
+        """See C{IListeningPort}; fires when the service is gone, too."""
+        self._stopped = True
+        if self._retry is not None and self._retry.active():
+            self._retry.cancel()
+        if self._publishing is not None:
+            self._publishing.cancel()
+        waiting = [maybeDeferred(self._local.stopListening)]
+        if self._protocol is not None:
+            waiting.append(self._protocol.when_disconnected())
+            self._protocol.transport.abortConnection()
+        return DeferredList(waiting, consumeErrors=True)
+
+    def getHost(self) -> IAddress:
+        """See C{IListeningPort}: the address of the service."""
+        return NamedAddress(self._name, self._port)
