@@ -121,7 +121,8 @@ class Honest:
         while not self.answered and monotonic() < deadline:
             self.turn()
             sleep(0.01)
-        self.sent = self.answered = 0
+        self.sent -= self.answered
+        self.answered = 0
 
     def end(self) -> None:
         """Wait for the last answers, and that the server has a turn."""

@@ -153,16 +153,19 @@ def _enter(data: bytes) -> tuple[bytes, int]:
     match = _HEAD(data)
     if match is None:
         raise InvalidRLP(f"expected one list, and a request ID of up to {MAX_REQUEST_ID} bytes")
-    _read_end(data, read_field(data, _BODY, len(data))[3])
+    size = len(data) - _BODY - 1
+    if size > _SHORT or data[_BODY] != _LIST + size:  # of a short list, as most are, there is no more to see
+        _read_end(data, read_field(data, _BODY, len(data))[3])
     return match[match.lastindex or 0], match.end()
 
 
 def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
     """The bytes at C{position}, and the offset after them."""
-    start = position + 1
-    if start < len(data):
-        stop = start + data[position] - _STRING
-        if start + 1 < stop <= min(start + _SHORT, len(data)):  # as most are
+    if position < len(data):
+        size = data[position] - _STRING
+        start = position + 1
+        stop = start + size
+        if 1 < size <= _SHORT and stop <= len(data):  # as most are
             return data[start:stop], stop
     field = read_field(data, position, len(data))
     return read_bytes(data, field), field[3]
