@@ -73,6 +73,14 @@ class LocalProtocolError(DevP2PError):
     """Our own side asked for something that the protocol does not allow; nothing was sent."""
 
 
+class OverBudget(LocalProtocolError):
+    """More packets to strangers than we allow ourselves; nothing was sent, and nothing is known of the node asked."""
+
+
+class AddressRefused(DevP2PError):
+    """An address that must not be contacted; the sentence says why."""
+
+
 class RemoteProtocolError(DevP2PError):
     """
     The peer broke the protocol; the connection ends.

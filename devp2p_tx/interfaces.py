@@ -5,6 +5,7 @@ Where others plug in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -101,6 +102,13 @@ class ICapabilityTransport(IConsumer, Interface):  # the latter for pydoctor, wh
 
     def getHost() -> IAddress:
         """Our address."""
+
+
+class IInterfaces(Interface):
+    """A reactor that says itself which network interfaces it has, such as one of a pretended network."""
+
+    def interfaces() -> Sequence[IPv4Interface | IPv6Interface]:
+        """Its addresses, each with the prefix of the network that it is in."""
 
 
 class INodeSource(Interface):

@@ -65,6 +65,7 @@ def defaultDataDir() -> Path:
 
 _FLAGS: list[list[Any]] = [
     ["no-dial", None, "Dial nobody, static nodes included."],
+    ["lan", None, "Look for nodes in private networks, too, and not only in those that this host itself is in."],
     ["no-discovery", None, "Look for no nodes over UDP or DNS, and do not let others find us."],
 ]
 
@@ -91,6 +92,7 @@ _PARAMETERS: list[list[Any]] = [
     ["dial-ratio", None, DEFAULT_DIAL_RATIO, "One in so many peers is one that we dialled."],
     ["dial-via", None, None, "The proxy to dial through: socks5:host:port, socks5:user:password@host:port, or tor:."],
     ["netrestrict", None, None, "The only networks to speak with, such as 10.0.0.0/8,fd00::/8."],
+    ["netdeny", None, None, "Networks never to speak with, such as 203.0.113.0/24."],
     ["identity", None, "", "A word of yours in the name that peers see."],
     ["log-format", None, "text", "How to log: text, or json (an object a line)."],
 ]
@@ -216,7 +218,6 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
 
     def _serverConfig(self) -> ServerConfig:
-        netrestrict = self["netrestrict"]
         return ServerConfig(
             listen=None if self["listen"] == _NONE else listenDescription(self["listen"]),
             name=clientName(_identity(self["identity"])),
@@ -227,7 +228,9 @@ class Options(usage.Options):
             noDial=bool(self["no-dial"]),
             staticNodes=readNodes(self["static"]),
             trustedNodes=readNodes(self["trusted"]),
-            netrestrict=None if netrestrict is None else Netlist.parse(netrestrict),
+            netrestrict=self._netlist("netrestrict"),
+            netdeny=self._netlist("netdeny"),
+            lan=bool(self["lan"]),
             dialVia=self["dial-via"],
             discoveryPort=self._discoveryPort(),
             **self._networkSettings(),
@@ -263,6 +266,9 @@ class Options(usage.Options):
         except OSError as error:
             raise usage.UsageError(f"cannot make the folder {self._dataDir}: {error.strerror}") from None
         return str(self._dataDir / f"nodes-{self['network']}.sqlite")
+
+    def _netlist(self, option: str) -> Netlist | None:
+        return None if self[option] is None else Netlist.parse(self[option])
 
     def _discoveryPort(self) -> int | str | None:
         port: str | None = self["discovery-port"]

@@ -71,6 +71,12 @@ class OptionTests(SynchronousTestCase):
             str(parse("--netrestrict", "10.0.0.0/8, fd00::/8").serverConfig.netrestrict), "10.0.0.0/8,fd00::/8"
         )
 
+    def test_netdeny_and_lan(self) -> None:
+        config = parse("--netdeny", "203.0.113.0/24,2001:db8::/32", "--lan").serverConfig
+        self.assertEqual((str(config.netdeny), config.lan), ("203.0.113.0/24,2001:db8::/32", True))
+        config = parse().serverConfig
+        self.assertEqual((config.netdeny, config.lan), (None, False))
+
     def test_a_capability_is_imported(self) -> None:
         config = parse("--capability", "devp2p_tx.testing:EchoCapability").serverConfig
         self.assertIsInstance(config.capabilities[0], EchoCapability)
@@ -106,6 +112,7 @@ class OptionTests(SynchronousTestCase):
             ("invalid public key", "--static", "enode://12@127.0.0.1:1"),
             ("no node URL, and cannot be read as a file", "--trusted", "/does/not/exist"),
             ("1.2.3.4/99", "--netrestrict", "1.2.3.4/99"),
+            ("not a network in CIDR notation: 'everything'", "--netdeny", "everything"),
             ("want debug, info, warn, error or critical", "--log-level", "loud"),
             ("--log-format is text or json", "--log-format", "xml"),
             ("none of them a slash", "--identity", "a/b"),

@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.sides import keepOffServersCore, serving  # noqa: E402
 from devp2p_tx.core.addresses import parse_address  # noqa: E402
+from devp2p_tx.core.addresspolicy import AddressPolicy  # noqa: E402
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey  # noqa: E402
 from devp2p_tx.core.discv5 import messages, packets  # noqa: E402
 from devp2p_tx.core.discv5.events import Contact, PingAnswered  # noqa: E402
@@ -93,7 +94,7 @@ class Honest:
     def __init__(self, target: Target) -> None:
         local = LocalRecord(PrivateKey.generate(os.urandom), int(time() * 1000))
         table: Table[Node] = Table(local.node_id, SystemRandom(), monotonic())
-        self._core = Discv5(local, Neighbours(table, MemoryNodeStore().node), os.urandom)
+        self._core = Discv5(local, Neighbours(table, MemoryNodeStore().node, AddressPolicy(lan=True)), os.urandom)
         self._target = target
         self._contact = Contact(target.key.node_id, LOOPBACK, target.port, target.key)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

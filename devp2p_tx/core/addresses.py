@@ -1,10 +1,11 @@
 """
-Which addresses are local, which are never a peer's, and how many of one network are too many.
+Which addresses are local, which are never a peer's, which the whole internet can reach, and how many of one network are
+too many.
 
-The lists are taken literally from the IANA special-purpose registries as the network's other clients read them;
-Python's own C{is_private} and C{is_global} mean other sets. Every function unwraps an IPv4 address that comes in IPv6
-clothes (C{::ffff:a.b.c.d}) first. An address is sorted by one search in a table of ranges, since it is asked for each
-packet.
+The lists are those of the IANA special-purpose address registries. What is called I{special} is taken literally from
+them as the network's other clients read them, and the rest of what is not globally reachable stands beside it; Python's
+own C{is_private} and C{is_global} mean other sets. Every function unwraps an IPv4 address that comes in IPv6 clothes
+(C{::ffff:a.b.c.d}) first. An address is sorted by one search in a table of ranges, since it is asked for each packet.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ IPNetwork = IPv4Network | IPv6Network
 #: How many texts L{parse_address} remembers: it is called with each packet's source.
 PARSED_ADDRESSES = 4096
 
-#: Flags of L{kinds}. An address without any flag is an ordinary public one.
-UNSPECIFIED, LOOPBACK, LINK_LOCAL, PRIVATE, SPECIAL, MULTICAST = 1, 2, 4, 8, 16, 32
+#: Flags of L{kinds}. An address without any flag is an ordinary public one, which the whole internet can reach.
+UNSPECIFIED, LOOPBACK, LINK_LOCAL, PRIVATE, SPECIAL, MULTICAST, SHARED, RESERVED = 1, 2, 4, 8, 16, 32, 64, 128
+#: How many bits all flags together have.
+FLAG_BITS = 8
 
 _LAN = LOOPBACK | LINK_LOCAL | PRIVATE
 _NEVER_A_PEER = SPECIAL | MULTICAST
@@ -50,6 +53,11 @@ _NETWORKS_4 = {
         "255.255.255.255/32",  # broadcast
     ),
     MULTICAST: ("224.0.0.0/4",),
+    SHARED: ("100.64.0.0/10",),  # between a provider and its customers (RFC 6598)
+    RESERVED: (
+        "192.0.0.0/24",  # IETF protocol assignments, most of them unassigned
+        "240.0.0.0/4",  # for future use
+    ),
 }
 _NETWORKS_6 = {
     UNSPECIFIED: ("::/128",),
@@ -70,6 +78,14 @@ _NETWORKS_6 = {
         "2002::/16",  # 6to4
     ),
     MULTICAST: ("ff00::/8",),
+    RESERVED: (
+        "::/3",  # all that is outside of 2000::/3, from which global unicast addresses are given out
+        "4000::/2",
+        "8000::/1",
+        "2001::/23",  # IETF protocol assignments
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+    ),
 }
 
 
@@ -88,14 +104,29 @@ def _partition(networks: dict[int, tuple[str, ...]]) -> tuple[list[int], list[in
 _CUTS_4, _FLAGS_4 = _partition(_NETWORKS_4)
 _CUTS_6, _FLAGS_6 = _partition(_NETWORKS_6)
 
+#: The first 96 bits of an IPv4 address in IPv6 clothes, and of one that a translator reaches (NAT64, RFC 6052)...
+_MAPPED, _NAT64 = 0xFFFF, 0x64FF9B << 64
+#: ...and the first 16 bits of one that stands behind them, 6to4 (RFC 3056).
+_6TO4 = 0x2002
+
 
 def unwrap(ip: IPAddress) -> IPAddress:
     """The IPv4 address inside of C{::ffff:a.b.c.d}; any other address as it is."""
     if isinstance(ip, IPv6Address):
         value = int(ip)
-        if value >> 32 == 0xFFFF:
+        if value >> 32 == _MAPPED:
             return IPv4Address(value & 0xFFFFFFFF)
     return ip
+
+
+def embedded(ip: IPAddress) -> IPv4Address | None:
+    """The IPv4 address at which packets to an IPv6 address of NAT64 or 6to4 come out; C{None} for any other address."""
+    value = int(ip)
+    if ip.version == 6 and value >> 32 == _NAT64:
+        return IPv4Address(value & 0xFFFFFFFF)
+    if ip.version == 6 and value >> 112 == _6TO4:
+        return IPv4Address(value >> 80 & 0xFFFFFFFF)
+    return None
 
 
 @lru_cache(maxsize=PARSED_ADDRESSES)
@@ -121,10 +152,13 @@ def from_packed(data: bytes) -> IPAddress | None:
 
 
 def kinds(ip: IPAddress) -> int:
-    """The flags of an address: L{UNSPECIFIED}, L{LOOPBACK}, L{LINK_LOCAL}, L{PRIVATE}, L{SPECIAL}, L{MULTICAST}."""
+    """
+    The flags of an address: L{UNSPECIFIED}, L{LOOPBACK}, L{LINK_LOCAL}, L{PRIVATE}, L{SPECIAL}, L{MULTICAST},
+    L{SHARED}, L{RESERVED}. One of NAT64 has those of the IPv4 address that it leads to.
+    """
     value = int(ip)
     if isinstance(ip, IPv6Address):
-        if value >> 32 != 0xFFFF:
+        if value >> 32 not in (_MAPPED, _NAT64):
             return _FLAGS_6[bisect_right(_CUTS_6, value) - 1]
         value &= 0xFFFFFFFF
     return _FLAGS_4[bisect_right(_CUTS_4, value) - 1]
@@ -140,36 +174,33 @@ def is_special(ip: IPAddress) -> bool:
     return kinds(ip) & _NEVER_A_PEER != 0
 
 
-def untold_kinds(sender: IPAddress) -> int:
-    """
-    The flags of addresses that must not be contacted when C{sender} tells them, or told to C{sender}.
-
-    A host outside of our network could otherwise make us knock at doors inside of it.
-    """
-    kind = kinds(sender)
-    if kind & LOOPBACK:
-        return UNSPECIFIED | _NEVER_A_PEER
-    return UNSPECIFIED | _NEVER_A_PEER | (LOOPBACK if kind & _LAN else _LAN)
+def is_global(ip: IPAddress) -> bool:
+    """Whether the whole internet can reach the address, as far as the registries say."""
+    return not kinds(ip)
 
 
 def relay_fault(sender: IPAddress, ip: IPAddress | None) -> str | None:
     """
-    Why an address told by C{sender} must not be contacted, or told to C{sender}; C{None} if it may (L{untold_kinds}).
+    Why an address told by C{sender} must not be contacted, or told to C{sender}; C{None} if it may.
+
+    A host outside of our network could otherwise make us knock at doors inside of it.
 
     @param ip: the address told, C{None} where there was none that could be read.
     """
     if ip is None:
         return "no valid IP address"
     flags = kinds(ip)
-    if not flags or not flags & untold_kinds(sender):
+    if flags & (UNSPECIFIED | _NEVER_A_PEER | _LAN) == 0:
         return None
     if flags & UNSPECIFIED:
         return "unspecified address"
     if flags & _NEVER_A_PEER:
         return "address of a special network"
-    if flags & LOOPBACK:
+    if flags & LOOPBACK and not kinds(sender) & LOOPBACK:
         return "loopback address told by another host"
-    return "LAN address told by a host outside of the LAN"
+    if not kinds(sender) & _LAN:
+        return "LAN address told by a host outside of the LAN"
+    return None
 
 
 def _prefix(ip: IPAddress, bits: int) -> tuple[int, int]:
@@ -211,12 +242,17 @@ class Netlist:
         items = "".join(text.split()).split(",")
         return cls(_parse_network(item) for item in items if item)
 
-    def __contains__(self, ip: object) -> bool:
-        if not isinstance(ip, (IPv4Address, IPv6Address)):
-            return False
+    def place(self, ip: IPAddress) -> int:
+        """The place in the list of the first network that the address is in, from 0; -1 if it is in none."""
         bare = unwrap(ip)
         width, value = bare.max_prefixlen, int(bare)
-        return any(width == of and first <= value <= last for of, first, last in self._ranges)
+        for place, (of, first, last) in enumerate(self._ranges):
+            if width == of and first <= value <= last:
+                return place
+        return -1
+
+    def __contains__(self, ip: object) -> bool:
+        return isinstance(ip, (IPv4Address, IPv6Address)) and self.place(ip) >= 0
 
     def __eq__(self, other: object) -> bool:
         return self.networks == other.networks if isinstance(other, Netlist) else NotImplemented

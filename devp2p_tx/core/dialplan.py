@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressFault, AddressPolicy
 from devp2p_tx.core.enr.node import Node
 
 #: From the start of one dial of a node to the next (seconds).
@@ -42,7 +42,16 @@ class Refusal(Enum):
     CONNECTED = "is connected"
     PENDING_INBOUND = "is connecting to us"
     RESTRICTED = "is not in the netrestrict list"
+    DENIED = "is in the netdeny list"
+    UNREACHABLE = "is not globally reachable"
     RECENTLY_DIALED = "was dialled recently"
+
+
+_REFUSALS = {
+    AddressFault.NETRESTRICT: Refusal.RESTRICTED,
+    AddressFault.NETDENY: Refusal.DENIED,
+    AddressFault.UNREACHABLE: Refusal.UNREACHABLE,
+}
 
 
 @dataclass(slots=True)
@@ -64,19 +73,20 @@ class DialPlan:
         self_id: bytes,
         max_dialed: int,
         max_active: int,
-        netrestrict: Netlist | None,
+        policy: AddressPolicy,
         random: Random,
         bootnodes: Iterable[Node] = (),
     ) -> None:
         """
         @param self_id: our node id.
+        @param policy: which addresses may be contacted.
         @param random: for the order in which static nodes take their turns.
         @param bootnodes: whom to dial, in turn, when there are no peers.
         """
         self.max_dialed = max_dialed
         self.max_active = max_active
         self._self_id = self_id
-        self._netrestrict = netrestrict
+        self._policy = policy
         self._random = random
         self._static: dict[bytes, _Static] = {}
         self._dialing: set[bytes] = set()
@@ -159,7 +169,7 @@ class DialPlan:
     def next_dials(self, now: float) -> list[Node]:
         """The static nodes to dial now, in random order, as many as there are slots; they count as started."""
         self._expire(now)
-        ready = [each.node for each in self._static.values() if self.check(each.node) is None]
+        ready = [each.node for each in self._static.values() if self.check(each.node, by_user=True) is None]
         self._random.shuffle(ready)
         chosen = ready[: self.free_slots]
         for node in chosen:
@@ -177,13 +187,17 @@ class DialPlan:
             return None
         for _ in range(len(self._bootnodes)):
             self._bootnodes.rotate(-1)
-            if self.check(self._bootnodes[-1]) is None:
+            if self.check(self._bootnodes[-1], by_user=True) is None:
                 self.dial_started(self._bootnodes[-1].node_id, now)
                 return self._bootnodes[-1]
         return None
 
-    def check(self, node: Node) -> Refusal | None:
-        """Why a node should not be dialled now, if it should not. The address of a static one can be searched for."""
+    def check(self, node: Node, by_user: bool = False) -> Refusal | None:
+        """
+        Why a node should not be dialled now, if it should not. The address of a static one can be searched for.
+
+        @param by_user: whether it is our user who says where it is, and not somebody else.
+        """
         node_id = node.node_id
         if node_id == self._self_id:
             return Refusal.SELF
@@ -198,11 +212,16 @@ class DialPlan:
             return Refusal.CONNECTED
         if node_id in self._pending_inbound:
             return Refusal.PENDING_INBOUND
-        if self._netrestrict is not None and node.ip is not None and node.ip not in self._netrestrict:
-            return Refusal.RESTRICTED
+        if (fault := self._address_fault(node, by_user)) is not None:
+            return _REFUSALS[fault]
         if node_id in self._history:
             return Refusal.RECENTLY_DIALED
         return None
+
+    def _address_fault(self, node: Node, by_user: bool) -> AddressFault | None:
+        if node.ip is None:
+            return None
+        return self._policy.listed_fault(node.ip) if by_user else self._policy.fault(node.ip)
 
     def get_timer(self) -> float | None:
         """When a static node may be dialled again, or a bootnode; C{None} if only a report can change anything."""
@@ -219,7 +238,8 @@ class DialPlan:
 
     def _bootnode_times(self) -> list[float]:
         """When each bootnode that nothing else speaks against was not dialled lately any more."""
-        fit = [node for node in self._bootnodes if self.check(node) in (None, Refusal.RECENTLY_DIALED)]
+        passing = None, Refusal.RECENTLY_DIALED
+        fit = [node for node in self._bootnodes if self.check(node, by_user=True) in passing]
         return [self._history.get(node.node_id, 0.0) for node in fit]
 
     def _expire(self, now: float) -> None:

@@ -16,6 +16,41 @@ RATE, BURST = 25.0, 200
 SOURCE_BITS_4, SOURCE_BITS_6 = 32, 64
 #: Sources remembered are between this many and twice as many.
 MAX_SOURCES = 8192
+#: How many leading bits name a network: the smallest that the internet routes, so what one owner sees of what happens.
+NETWORK_BITS_4, NETWORK_BITS_6 = 24, 48
+
+
+class Allowance:
+    """
+    So many at once, and so many a second.
+
+    @ivar interval: seconds in which the allowance grows by one.
+    @ivar tolerance: seconds that a burst may be ahead of that.
+    """
+
+    __slots__ = ("interval", "tolerance")
+
+    def __init__(self, rate: float, burst: int) -> None:
+        """
+        @param rate: how many a second for ever.
+        @param burst: how many at once, at least 1.
+        """
+        self.interval = 1 / rate
+        self.tolerance = (burst - 1) / rate
+
+    def spend(self, full_at: float, now: float, amount: int = 1) -> tuple[bool, float]:
+        """
+        Take from what is left, if it is enough.
+
+        @param full_at: when all would be left again; any time in the past for one who took nothing yet.
+        @param amount: how many are taken, at most the burst.
+        @return: whether it was taken, and when all will be left again.
+        """
+        # A clock that went backwards must not lock anybody out for longer than a full burst.
+        full_at = min(max(full_at, now), now + self.tolerance + self.interval)
+        if full_at - now > self.tolerance - (amount - 1) * self.interval:
+            return False, full_at
+        return True, full_at + amount * self.interval
 
 
 class SourceBudget:
@@ -26,7 +61,7 @@ class SourceBudget:
     search; they begin anew with a full budget.
     """
 
-    __slots__ = ("_earlier", "_interval", "_recent", "_shift_4", "_shift_6", "_tolerance", "max_sources")
+    __slots__ = ("_allowance", "_earlier", "_recent", "_shift_4", "_shift_6", "max_sources")
 
     def __init__(
         self,
@@ -45,17 +80,17 @@ class SourceBudget:
         """
         self.max_sources = max_sources
         self._shift_4, self._shift_6 = 32 - bits_4, 128 - bits_6
-        self._interval = 1 / rate
-        self._tolerance = (burst - 1) / rate
+        self._allowance = Allowance(rate, burst)
         self._recent: dict[int, float] = {}
         self._earlier: dict[int, float] = {}
 
-    def take(self, source: IPAddress, now: float) -> bool:
+    def take(self, source: IPAddress, now: float, amount: int = 1) -> bool:
         """
         Count one packet; false, and it is not counted, if the budget is used up.
 
         @param source: unwrapped.
         @param now: seconds of any monotonic clock.
+        @param amount: count so many packets, all or none, at most a burst.
         """
         if is_lan(source):
             return True
@@ -65,10 +100,7 @@ class SourceBudget:
             full_at = self._earlier.get(key, now)
             if len(self._recent) >= self.max_sources:
                 self._earlier, self._recent = self._recent, {}
-        # A clock that went backwards must not lock a source out for longer than a full burst.
-        full_at = min(max(full_at, now), now + self._tolerance + self._interval)
-        allowed = full_at - now <= self._tolerance
-        self._recent[key] = full_at + self._interval if allowed else full_at
+        allowed, self._recent[key] = self._allowance.spend(full_at, now, amount)
         return allowed
 
     def __len__(self) -> int:

@@ -4,23 +4,73 @@ From a node to a connection with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorPluggableNameResolver,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
 
+from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via
 
 
-def clientEndpoint(reactor: Any, node: Node, via: Via | None = None) -> IStreamClientEndpoint:
+@implementer(IHostnameResolver, IHostResolution)
+class _KnownAddresses:
+    """Resolves the name of a node to what we know of it: the next address is tried while one does not answer."""
+
+    name = "a node"
+
+    def __init__(self, addresses: Sequence[tuple[IPAddress, int]]) -> None:
+        self._addresses = [
+            (IPv4Address if ip.version == 4 else IPv6Address)("TCP", str(ip), port) for ip, port in addresses
+        ]
+
+    def resolveHostName(self, resolutionReceiver: IResolutionReceiver, *name: Any, **more: Any) -> IHostResolution:
+        """See C{IHostnameResolver}."""
+        resolutionReceiver.resolutionBegan(self)
+        for address in self._addresses:
+            resolutionReceiver.addressResolved(address)
+        resolutionReceiver.resolutionComplete()
+        return self
+
+    def cancel(self) -> None:
+        """See C{IHostResolution}; it is over when it begins."""
+
+
+@implementer(IReactorPluggableNameResolver)
+class _KnowingReactor:
+    """A reactor with another way to resolve names."""
+
+    def __init__(self, reactor: Any, nameResolver: IHostnameResolver) -> None:
+        self._reactor = reactor
+        self.nameResolver = nameResolver
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+def clientEndpoint(
+    reactor: Any, node: Node, via: Via | None = None, addresses: Sequence[tuple[IPAddress, int]] = ()
+) -> IStreamClientEndpoint:
     """
-    An endpoint that reaches C{node}; its host name, if that is what is known, is looked up when it connects.
+    An endpoint that reaches C{node}.
 
     @param via: a proxy to go through, which looks the name up in our place.
+    @param addresses: addresses and ports that its host name means, if that is known: they are tried in this order, each
+        a fraction of a second after the one before, and the first one reached is taken (RFC 8305, "happy eyeballs").
+        Without them the node's own address is taken, or its host name, looked up when the endpoint connects.
     @raise InvalidNode: the node has no address or no TCP port.
     """
     from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
@@ -29,10 +79,15 @@ def clientEndpoint(reactor: Any, node: Node, via: Via | None = None) -> IStreamC
         raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
     if via is not None:
         return via(reactor, node.host, node.tcp)
-    if node.ip is None:
+    if not addresses and node.ip is None:
         return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
-    kind = TCP4ClientEndpoint if node.ip.version == 4 else TCP6ClientEndpoint
-    return kind(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
+    if len(addresses) > 1:
+        knowing = _KnowingReactor(reactor, _KnownAddresses(addresses))
+        return HostnameEndpoint(knowing, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
+    ip, port = addresses[0] if addresses else (node.ip, node.tcp)
+    assert ip is not None
+    kind = TCP4ClientEndpoint if ip.version == 4 else TCP6ClientEndpoint
+    return kind(reactor, str(ip), port, timeout=CONNECT_TIMEOUT)
 
 
 class _OneProtocol(Factory):
@@ -48,14 +103,19 @@ class _OneProtocol(Factory):
 
 
 def connect(
-    reactor: Any, node: Node, build: Callable[[IAddress], Protocol | None], via: Via | None = None
+    reactor: Any,
+    node: Node,
+    build: Callable[[IAddress], Protocol | None],
+    via: Via | None = None,
+    addresses: Sequence[tuple[IPAddress, int]] = (),
 ) -> Deferred[Any]:
     """
     Connect to C{node}.
 
     @param build: makes the protocol for the address that was reached; C{None} closes the connection.
     @param via: a proxy to go through; then C{build} is told the node's address, or its host name.
+    @param addresses: see L{clientEndpoint}.
     @return: fires with the protocol; fails with what Twisted's endpoints fail with, L{InvalidNode}, or
         L{devp2p_tx.errors.ProxyError}. Cancelling it gives the connection up.
     """
-    return clientEndpoint(reactor, node, via).connect(_OneProtocol(build))
+    return clientEndpoint(reactor, node, via, addresses).connect(_OneProtocol(build))

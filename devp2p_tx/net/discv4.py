@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
@@ -41,9 +41,11 @@ from devp2p_tx.core.kademlia.table import (
     Table,
 )
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.core.sourcebudget import SourceBudget
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.net.sntp import measureDrift
 
@@ -70,7 +72,9 @@ class DiscoveryV4(KademliaNode):
         store: NodeStore,
         *,
         bootnodes: Iterable[Node] = (),
-        netrestrict: Netlist | None = None,
+        policy: AddressPolicy | None = None,
+        outgoing: OutgoingBudget | None = None,
+        names: HostNames | None = None,
         ntpServer: str | None = None,
         seconds: Callable[[], float] = monotonic,
         unixTime: Callable[[], float] = time,
@@ -86,7 +90,9 @@ class DiscoveryV4(KademliaNode):
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
         @param bootnodes: nodes to begin with; those with a host name are looked up by it.
-        @param netrestrict: told nodes elsewhere are left out; C{None} for no restriction.
+        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
+        @param outgoing: how much may be sent to those who never answered.
+        @param names: what looks up the host names of bootnodes.
         @param ntpServer: name of the time server that is asked when our clock seems to be wrong, such as
             C{pool.ntp.org}; C{None} for never to ask.
         @param seconds: the time for deadlines, which should not jump.
@@ -99,7 +105,9 @@ class DiscoveryV4(KademliaNode):
         @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
         """
         self._ntpServer = ntpServer
-        chance = random or SystemRandom()
+        chance, metrics = random or SystemRandom(), metrics or Metrics()
+        policy = policy or AddressPolicy(lan=True, metrics=metrics)
+        names = names or HostNames(reactor, seconds)
         table: Table[Node] = Table(
             local.node_id,
             chance,
@@ -107,13 +115,15 @@ class DiscoveryV4(KademliaNode):
             fast_interval=checkInterval,
             slow_interval=3 * checkInterval,
             refresh_interval=refreshInterval,
+            admits=partial(policy.admits, protocol=self.name),
         )
         self._proofs = StoredProofs(store)
         neighbours = Neighbours(table)
         self._core = Discv4(
             local,
             neighbours,
-            netrestrict=netrestrict,
+            policy=policy,
+            outgoing=outgoing,
             proofs=self._proofs,
             budget=budget,
             cryptography=cryptography,
@@ -129,7 +139,9 @@ class DiscoveryV4(KademliaNode):
             seconds,
             unixTime,
             chance,
-            metrics or Metrics(),
+            metrics,
+            policy,
+            names,
         )
 
     def _attach(self, edge: DatagramEdge) -> None:

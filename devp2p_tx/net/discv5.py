@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.discv5.calls import lookup_distances
@@ -38,8 +38,10 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.core.kademlia.table import FAST_INTERVAL, REFRESH_INTERVAL, Table
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.net.talks import TalkCallback, Talks
 
@@ -66,7 +68,9 @@ class DiscoveryV5(KademliaNode):
         store: NodeStore,
         *,
         bootnodes: Iterable[Node] = (),
-        netrestrict: Netlist | None = None,
+        policy: AddressPolicy | None = None,
+        outgoing: OutgoingBudget | None = None,
+        names: HostNames | None = None,
         seconds: Callable[[], float] = monotonic,
         unixTime: Callable[[], float] = time,
         random: Random | None = None,
@@ -82,7 +86,9 @@ class DiscoveryV5(KademliaNode):
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
         @param bootnodes: nodes to begin with; those with a host name are looked up by it.
-        @param netrestrict: nodes elsewhere are left out; C{None} for no restriction.
+        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
+        @param outgoing: how much may be sent to those who never answered.
+        @param names: what looks up the host names of bootnodes.
         @param seconds: the time for deadlines, which should not jump.
         @param unixTime: unix time with fractions, for numbers of records.
         @param random: what chooses; not to be guessed by strangers.
@@ -93,7 +99,9 @@ class DiscoveryV5(KademliaNode):
         @param refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
         @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
         """
-        chance = random or SystemRandom()
+        chance, metrics = random or SystemRandom(), metrics or Metrics()
+        policy = policy or AddressPolicy(lan=True, metrics=metrics)
+        names = names or HostNames(reactor, seconds)
         table: Table[Node] = Table(
             local.node_id,
             chance,
@@ -101,19 +109,20 @@ class DiscoveryV5(KademliaNode):
             fast_interval=checkInterval,
             slow_interval=3 * checkInterval,
             refresh_interval=refreshInterval,
+            admits=partial(policy.admits, protocol=self.name),
         )
-        neighbours = Neighbours(table, store.node, netrestrict)
+        neighbours = Neighbours(table, store.node, policy)
         self._core = Discv5(
             local,
             neighbours,
             randomBytes,
-            netrestrict=netrestrict,
+            policy=policy,
+            outgoing=outgoing,
             packet_filter=packetFilter,
             protocol_id=protocolId,
         )
         self.filter = self._core.filter
         self._failures: OrderedDict[bytes, int] = OrderedDict()
-        metrics = metrics or Metrics()
         self._talks = Talks(reactor, seconds, metrics, self._core.answer_talk, self._flush)
         super().__init__(
             self._core,
@@ -127,6 +136,8 @@ class DiscoveryV5(KademliaNode):
             unixTime,
             chance,
             metrics,
+            policy,
+            names,
         )
 
     def _attach(self, edge: DatagramEdge) -> None:

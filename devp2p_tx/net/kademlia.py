@@ -19,12 +19,13 @@ from functools import partial
 from random import Random
 from typing import Any, ClassVar
 
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord
@@ -40,10 +41,17 @@ from devp2p_tx.core.kademlia.table import (
     Table,
 )
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import DevP2PError, InvalidNode, LocalProtocolError, ServerStopped, Timeout
+from devp2p_tx.errors import (
+    DevP2PError,
+    InvalidNode,
+    LocalProtocolError,
+    OverBudget,
+    ServerStopped,
+    Timeout,
+)
 from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.hostnames import resolveHost
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.oneshot import OneShot
 
 #: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.
@@ -80,10 +88,14 @@ class KademliaNode:
         unixTime: Callable[[], float],
         random: Random,
         metrics: Metrics,
+        policy: AddressPolicy,
+        names: HostNames,
     ) -> None:
         """
         @param core: the protocol.
         @param neighbours: the table as the protocol knows it.
+        @param policy: which addresses may be contacted.
+        @param names: what looks up the host names of bootnodes.
         """
         self.table = table
         self._state = core
@@ -95,6 +107,7 @@ class KademliaNode:
         self.seconds, self._unixTime = seconds, unixTime
         self._random = random
         self._metrics = metrics
+        self._policy, self._names = policy, names
         self.edge: DatagramEdge | None = None
         self._ownsEdge = False
         self._stopped: OneShot[None] | None = None
@@ -189,6 +202,7 @@ class KademliaNode:
             course.end(Failure(ServerStopped("discovery stopped")))
         for task in list(self._tasks):
             task.cancel()
+        self._names.stop()
         self._state.close()
         for event in self._state.next_events():
             self._handle(event)
@@ -291,7 +305,7 @@ class KademliaNode:
     ) -> Failure | Deferred[list[Node]]:
         if failure.check(Timeout) and attempts:
             return self.query(node, target, attempts)
-        if not failure.check(ServerStopped, CancelledError):
+        if not failure.check(ServerStopped, CancelledError, OverBudget):
             self._trackFailure(node)
         return failure
 
@@ -347,6 +361,8 @@ class KademliaNode:
     def _silent(self, failure: Failure, node: Node, attempts: int) -> None:
         if failure.trap(DevP2PError) and failure.check(Timeout) and attempts:
             self._revalidate(node, attempts)
+        elif failure.check(OverBudget):
+            self.table.on_unchecked(node)
         else:
             self.table.on_no_pong(node, self.seconds())
 
@@ -370,21 +386,22 @@ class KademliaNode:
 
     async def _resolveBootnodes(self) -> None:
         """Those with a host name, at each refresh, since names move."""
-        lookups = [self._addressed(node) for node in self._bootnodes]
+        lookups = [Deferred.fromCoroutine(self._addressed(node)) for node in self._bootnodes]
         self.table.nursery = [node for lookup in lookups if (node := await lookup) is not None]
+        self._policy.vouch(self.name, [node.ip for node in self.table.nursery if node.ip is not None])
 
-    def _addressed(self, node: Node) -> Deferred[Node | None]:
+    async def _addressed(self, node: Node) -> Node | None:
+        """A bootnode where it can be reached; one that is nowhere, or where our user's lists forbid it, is none."""
         if node.hostname is None:
-            ready: Deferred[Node | None] = Deferred()
-            ready.callback(node)
-            return ready
-        return resolveHost(self._reactor, node.hostname).addCallback(partial(self._withAddress, node))
-
-    def _withAddress(self, node: Node, addresses: list[IPAddress]) -> Node | None:
-        if addresses:
-            return replace(node, ip=addresses[0], hostname=None)
-        _log.warn("bootnode {name} has no address", name=node.hostname)
-        return None
+            known = [] if node.ip is None else [node.ip]
+        else:
+            known = await self._names.resolve(node.hostname)
+        there = [replace(node, ip=ip, hostname=None) for ip in known if self._policy.permits(ip, self.name)]
+        if len(there) < 2:
+            return there[0] if there else None
+        pings = [self.ping(each) for each in there]  # all at once: the table has room for one address of a node
+        answers = await DeferredList(pings, consumeErrors=True)
+        return next((each for each, (answered, _) in zip(there, answers, strict=True) if answered), there[0])
 
     # -- what comes in, what goes out ---------------------------------------------------------------------------------
 

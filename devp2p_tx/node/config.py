@@ -49,6 +49,9 @@ class ServerConfig:
     @ivar staticNodes: dialled for ever.
     @ivar trustedNodes: let in past every limit; not dialled.
     @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.
+    @ivar netdeny: networks never to speak with; C{None} for no such network.
+    @ivar lan: whether nodes that others tell of may be in any network that is used privately. By default those must be
+        globally reachable, or in a network that this host itself is in.
     @ivar messageEvents: whether events tell of every message sent and received.
     @ivar discovery: whether to find other nodes, and let others find us, over UDP. The settings of a public network
         are in L{devp2p_tx.node.networks}.
@@ -75,6 +78,8 @@ class ServerConfig:
     staticNodes: Sequence[Node] = ()
     trustedNodes: Sequence[Node] = ()
     netrestrict: Netlist | None = None
+    netdeny: Netlist | None = None
+    lan: bool = False
     messageEvents: bool = False
     discovery: bool = False
     discoveryVersions: Sequence[str] = ("v4", "v5")

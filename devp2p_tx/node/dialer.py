@@ -9,24 +9,29 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import InvalidNode, ProxyError, ServerStopped
+from devp2p_tx.core.outgoing import OutgoingBudget
+from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError, ServerStopped
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.dialvia import Via
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx import RLPxProtocol
-from devp2p_tx.node.peer import ConnectionFlags, addressIP
+from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidate, Candidates
 
 _log = Logger()
 
+#: What is counted as refused by us.
+PROTOCOL = "rlpx"
 #: How long a dialled candidate stays before it counts as useful (seconds).
 USEFUL_AFTER = 60.0
 
@@ -50,6 +55,8 @@ class Dialer:
     """
     Fills the dialled slots.
 
+    What the user asks for is counted in the budget of connections, and not refused if that is used up.
+
     @ivar plan: who is dialled, and why not; tell it what happens through the methods here.
     """
 
@@ -61,21 +68,28 @@ class Dialer:
         build: Callable[[Node], RLPxProtocol],
         setUp: SetUp,
         metrics: Metrics,
-        netrestrict: Netlist | None,
+        policy: AddressPolicy,
         memory: DialMemory,
+        names: HostNames,
+        budget: OutgoingBudget | None = None,
         via: Via | None = None,
     ) -> None:
         """
         @param build: makes the protocol for a dialled node.
         @param setUp: see L{SetUp}.
+        @param policy: which addresses may be contacted.
         @param memory: is told how dials ended, for the next start.
+        @param names: what looks up host names.
+        @param budget: how many connections may be begun; by default
+            L{OutgoingBudget.tcp<devp2p_tx.core.outgoing.OutgoingBudget.tcp>}.
         @param via: the proxy to dial through.
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
         self._build, self._setUp = build, setUp
         self._metrics = metrics
-        self._netrestrict = netrestrict
+        self._policy, self._names = policy, names
+        self._budget = OutgoingBudget.tcp() if budget is None else budget
         self._memory = memory
         self._via = via
         self._candidates: Candidates | None = None
@@ -151,18 +165,35 @@ class Dialer:
 
     def _consider(self, candidate: Candidate) -> None:
         assert self._candidates is not None
-        refusal = self.plan.check(candidate.node)
-        if refusal is not None or self._candidates.crowds(candidate):
-            reason = "crowded" if refusal is None else refusal.name.lower()
+        reason = self._refusal(candidate, self._candidates)
+        if reason is not None:
             self._metrics.count("candidates_refused", source=candidate.source, reason=reason)
             return
         self.plan.dial_started(candidate.node.node_id, self._seconds())
         self._candidates.dialed(candidate)
         self._hold(self._dialCandidate(candidate, self._candidates), _nobody)
 
+    def _refusal(self, candidate: Candidate, candidates: Candidates) -> str | None:
+        ip = candidate.node.ip
+        refusal = self.plan.check(candidate.node)
+        if refusal is not None:
+            if ip is not None:
+                self._policy.admits(ip, PROTOCOL)  # counts it, if that is why
+            return refusal.name.lower()
+        if candidates.crowds(candidate):
+            return "crowded"
+        return "over_budget" if ip is not None and not self._affords(ip, byUser=False) else None
+
+    def _affords(self, ip: IPAddress, byUser: bool) -> bool:
+        """Count a connection that is about to begin; whether it may."""
+        if self._budget.take(ip, self._seconds()) or byUser:
+            return True
+        self._policy.count(PROTOCOL, BUDGET)
+        return False
+
     async def _dialCandidate(self, candidate: Candidate, candidates: Candidates) -> None:
         try:
-            peer = await self._dial(candidate.node, ConnectionFlags.DYNAMIC_DIALED)
+            peer = await self._dial(candidate.node, ConnectionFlags.DYNAMIC_DIALED, byUser=False)
         except Exception:
             candidates.dropped(candidate)
             if self._running:  # a dial that we gave up says nothing of the node
@@ -219,38 +250,74 @@ class Dialer:
 
         return running.addBoth(ended)
 
-    async def _dial(self, node: Node, flags: ConnectionFlags) -> Any:
+    async def _dial(self, node: Node, flags: ConnectionFlags, byUser: bool = True) -> Any:
         self._metrics.count("dials")
         try:
-            transport, reached = await self._connect(node, flags)
+            transport, reached = await self._connect(node, flags, byUser)
             peer = await self._setUp(transport, flags, reached)
             self._metrics.count("dials_succeeded")
             return peer
         finally:
             self.plan.dial_done(node.node_id)
 
-    async def _connect(self, node: Node, flags: ConnectionFlags) -> tuple[RLPxProtocol, Node]:
+    async def _connect(self, node: Node, flags: ConnectionFlags, byUser: bool) -> tuple[RLPxProtocol, Node]:
         """Reach a node; a static one that is not where we thought is searched for, and dialled once more."""
         try:
             there = node if node.host is not None else await self._search(node)
             if there is None:
                 raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
             try:
-                return await self._connectTo(there), there
+                return await self._connectTo(there, byUser), there
             except ConnectError:
                 if ConnectionFlags.STATIC_DIALED not in flags or there.hostname is not None:
                     raise
                 elsewhere = await self._search(there)
                 if elsewhere is None:
                     raise
-                return await self._connectTo(elsewhere), elsewhere
+                return await self._connectTo(elsewhere, byUser), elsewhere
         except Exception as error:
             self._metrics.count("dial_errors", kind=_kind(error))
             _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
             raise
 
-    def _connectTo(self, node: Node) -> Deferred[Any]:
-        return connect(self._reactor, node, lambda address: self._reached(node, address), self._via)
+    async def _connectTo(self, node: Node, byUser: bool) -> RLPxProtocol:
+        """Connect to where a node is; its host name is looked up at each dial, and all that it means is tried."""
+        found: list[IPAddress] = []
+        if node.hostname is not None:
+            found = await self._addressesOf(node.hostname, byUser)
+        elif byUser and node.ip is not None:  # a candidate's was looked at before it became a dial
+            self._admitted([node.ip], byUser)
+        addresses = [(ip, node.tcp) for ip in found]
+        connecting = connect(self._reactor, node, lambda _: self._build(node), self._via, addresses)
+        reached: RLPxProtocol = await connecting
+        return reached
+
+    async def _addressesOf(self, name: str, byUser: bool) -> list[IPAddress]:
+        """What a host name means, as far as it may be dialled; nothing where a proxy looks it up in our place."""
+        if self._via is not None:
+            if self._policy.lists or not byUser:
+                raise AddressRefused(f"{name} may not be contacted through a proxy, which does not tell its address")
+            return []
+        found = await self._names.resolve(name)
+        if not found:
+            raise DNSLookupError(f"host name {name} has no address")
+        return self._admitted(found, byUser)
+
+    def _admitted(self, found: list[IPAddress], byUser: bool) -> list[IPAddress]:
+        """
+        Those of some addresses that may be connected to, now.
+
+        @raise AddressRefused: none of them may.
+        @raise OverBudget: there were too many of late.
+        """
+        admits = self._policy.permits if byUser else self._policy.admits
+        admitted = [ip for ip in found if admits(ip, PROTOCOL)]
+        if not admitted:
+            raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted")
+        affordable = [ip for ip in admitted if self._affords(ip, byUser)]
+        if not affordable:
+            raise OverBudget("too many connections to strangers")
+        return affordable
 
     async def _search(self, node: Node) -> Node | None:
         """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""
@@ -262,17 +329,14 @@ class Dialer:
             raise
         except Exception:
             found = node
-        isBetter = found != node and found.ip is not None and bool(found.tcp) and self._admits(found.ip)
-        better = found if isBetter else None
+        isBetter = found != node and found.ip is not None and bool(found.tcp)
+        better = found if isBetter and found.ip is not None and self._policy.admits(found.ip, PROTOCOL) else None
         self.plan.resolved(node.node_id, better, self._seconds())
         return better
 
-    def _reached(self, node: Node, address: IAddress) -> RLPxProtocol | None:
-        """A host name may lead anywhere, so the address is compared once more; a proxy does not tell it."""
-        return self._build(node) if self._admits(addressIP(address)) else None
 
-    def _admits(self, ip: IPAddress | None) -> bool:
-        return self._netrestrict is None or (ip is not None and ip in self._netrestrict)
+#: Errors that are counted by their names.
+_KINDS = ConnectError, DNSLookupError, AddressRefused, OverBudget, ProxyError
 
 
 def _nobody(result: object) -> None:
@@ -287,4 +351,4 @@ def _quietly(failure: Failure) -> None:
 def _kind(error: Exception) -> str:
     if isinstance(error, ConnectingCancelledError):
         return "cancelled"
-    return type(error).__name__ if isinstance(error, (ConnectError, DNSLookupError, ProxyError)) else "other"
+    return type(error).__name__ if isinstance(error, _KINDS) else "other"

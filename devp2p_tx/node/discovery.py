@@ -6,6 +6,7 @@ line of candidates that comes of them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.entries import TCP
 from devp2p_tx.core.enr.local import LocalRecord
@@ -28,6 +30,7 @@ from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
 from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
 from devp2p_tx.net.adopted import datagramDescriptor
@@ -35,6 +38,8 @@ from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.interfaces import networksOf
 from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
@@ -43,6 +48,8 @@ from devp2p_tx.storage.sqlite import open_node_store
 
 #: How often changes of the database are written, and how soon the rest of a long list of them (seconds).
 FLUSH_INTERVAL, FLUSH_REST_INTERVAL = 5.0, 0.1
+#: How often it is looked which networks we are in (seconds).
+HOME_INTERVAL = 60.0
 #: How many peers that were good before a restart are tried first.
 MAX_ANCHORS = 8
 
@@ -85,11 +92,15 @@ class Discovery:
         metrics: Metrics,
         resolver: Callable[[], TextResolver],
         recordChanged: Callable[[], object],
+        policy: AddressPolicy,
+        names: HostNames,
         randomBytes: RandomBytes = urandom,
     ) -> None:
         """
         @param resolver: makes what looks up lists in DNS.
         @param recordChanged: is called when our record is signed anew.
+        @param policy: which addresses may be contacted; it is told which networks we are in.
+        @param names: what looks up host names.
         """
         self.discv4: DiscoveryV4 | None = None
         self.discv5: DiscoveryV5 | None = None
@@ -102,6 +113,7 @@ class Discovery:
         self._metrics = metrics
         self._resolver = resolver
         self._recordChanged = recordChanged
+        self._policy, self._names = policy, names
         self._alarms: list[IDelayedCall] = []
 
     @cached_property
@@ -153,6 +165,7 @@ class Discovery:
         """
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
+        self._lookAround(interface)
         if not self._config.discovery:
             return
         if self._config.dialVia is not None:
@@ -161,7 +174,9 @@ class Discovery:
             )
         edge = self._open(interface, port)
         shared: dict[str, Any] = {
-            "netrestrict": self._config.netrestrict,
+            "policy": self._policy,
+            "outgoing": OutgoingBudget.udp(),
+            "names": self._names,
             "seconds": self._seconds,
             "unixTime": self._unixTime,
             "random": self._random,
@@ -210,11 +225,16 @@ class Discovery:
             await self._edge.close()
         self._store.close()
 
+    def _lookAround(self, interface: str) -> None:
+        """Where we are, which changes when somebody carries us elsewhere."""
+        self._policy.set_home(networksOf(self._reactor, interface))
+        self._later(HOME_INTERVAL, self._lookAround, interface)
+
     # The database.
 
-    def _later(self, delay: float, task: Callable[[], None]) -> None:
+    def _later(self, delay: float, task: Callable[..., None], *args: object) -> None:
         self._alarms = [alarm for alarm in self._alarms if alarm.active()]
-        self._alarms.append(self._reactor.callLater(delay, task))
+        self._alarms.append(self._reactor.callLater(delay, task, *args))
 
     def _flush(self) -> None:
         left = self._store.flush()
@@ -237,6 +257,11 @@ class Discovery:
             parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
         if unsent := count("udp_unsent"):
             parts.append(f"UDP packets that could not be sent: {unsent}")
+        if refused := self._refused():
+            lan = "" if self._config.lan else " (--lan allows addresses of local networks)"
+            parts.append(f"addresses refused: {_listed(refused)}{lan if 'unreachable' in refused else ''}")
+        if failing := self._names.failing():
+            parts.append("host names without an address: " + ", ".join(failing))
         if self._config.discovery:
             parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
         return "; ".join(parts)
@@ -245,6 +270,14 @@ class Discovery:
         """The counters of a name, by one of their labels."""
         found = ((dict(labels), value) for each, labels, value in self._metrics if each == name)
         return {labels[label]: value for labels, value in found if labels.get("direction") == direction}
+
+    def _refused(self) -> dict[str, int]:
+        """How many addresses were not contacted, by reason."""
+        refused: Counter[str] = Counter()
+        for name, labels, value in self._metrics:
+            if name == REFUSED:
+                refused[dict(labels)["reason"]] += value
+        return refused
 
     # What the dialer wants.
 

@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, is_lan
+from devp2p_tx.core.addresses import IPAddress, is_lan
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import addressIP, addressText
 
@@ -28,6 +29,7 @@ class InboundRefusal(Enum):
     """Why an inbound connection is closed without a word."""
 
     NETRESTRICT = "not in netrestrict list"
+    NETDENY = "in netdeny list"
     THROTTLED = "too many attempts"
     PENDING = "too many pending connections"
     PROXY_HEADER = "no PROXY header"
@@ -69,17 +71,18 @@ class InboundFactory(Factory):
         refused: Callable[[InboundRefusal], None],
         seconds: Callable[[], float],
         maxPending: int,
-        netrestrict: Netlist | None,
+        policy: AddressPolicy,
     ) -> None:
         """
         @param accepted: makes the protocol, and has L{settled} called when its handshakes are over.
         @param refused: is told why a connection was closed.
+        @param policy: whose lists hold for those who connect.
         """
         self.pending = 0
         self._accepted, self._refused = accepted, refused
         self._seconds = seconds
         self._maxPending = maxPending
-        self._netrestrict = netrestrict
+        self._policy = policy
         self._throttle = InboundThrottle()
         self._closed = False
 
@@ -113,8 +116,8 @@ class InboundFactory(Factory):
             return InboundRefusal.PENDING
         if ip is None:  # a UNIX socket, say: whoever may connect there, may
             return None
-        if self._netrestrict is not None and ip not in self._netrestrict:
-            return InboundRefusal.NETRESTRICT
+        if (fault := self._policy.listed_fault(ip)) is not None:
+            return InboundRefusal[fault.name]
         if not self._throttle.admit(ip, self._seconds()):
             return InboundRefusal.THROTTLED
         return None

@@ -26,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
@@ -46,7 +47,7 @@ from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
-from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.hostnames import HostNames, NamedAddress, isReal, systemTTLs
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
@@ -134,6 +135,8 @@ class Server(service.Service):
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
+        policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
+        self._names = HostNames(reactor, self._seconds, systemTTLs if isReal(reactor) else None)
         self._discovery = Discovery(
             config,
             reactor,
@@ -143,11 +146,11 @@ class Server(service.Service):
             self.metrics,
             resolver or systemResolver,
             self._recordChanged,
+            policy,
+            self._names,
             randomBytes,
         )
-        plan = DialPlan(
-            self._selfId, config.maxDialed, config.maxPendingPeers, config.netrestrict, random, config.bootnodes
-        )
+        plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -155,13 +158,12 @@ class Server(service.Service):
             self._buildDialed,
             self.setupConn,
             self.metrics,
-            config.netrestrict,
+            policy,
             self._discovery,
-            None if config.dialVia is None else parseVia(config.dialVia),
+            self._names,
+            via=None if config.dialVia is None else parseVia(config.dialVia),
         )
-        self._accepting = InboundFactory(
-            self._accept, self._refused, self._seconds, config.maxPendingPeers, config.netrestrict
-        )
+        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -261,6 +263,7 @@ class Server(service.Service):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
         await DeferredList(closing, consumeErrors=True)
+        self._names.stop()
         await self._discovery.stop()
         self._post(self._afterLast)
 

@@ -12,11 +12,13 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.node.config import DEFAULT_DIAL_RATIO, DEFAULT_MAX_PEERS, DEFAULT_MAX_PENDING_PEERS
 from devp2p_tx.node.dialer import Dialer
@@ -73,9 +75,11 @@ class SimulatedPeers(Factory):
         self._inbound: set[_Link] = set()
         self._port = host.listenTCP(node.tcp, self)
         metrics = Metrics()
-        plan = DialPlan(node.node_id, SLOTS, DEFAULT_MAX_PENDING_PEERS, None, random)
+        policy = AddressPolicy(metrics=metrics)
+        plan = DialPlan(node.node_id, SLOTS, DEFAULT_MAX_PENDING_PEERS, policy, random)
+        names = HostNames(host, host.seconds)
         build: Any = lambda node: _Link()  # noqa: E731 - in the place of an RLPx connection
-        self._dialer = Dialer(host, host.seconds, plan, build, self._setUp, metrics, None, _NoMemory())
+        self._dialer = Dialer(host, host.seconds, plan, build, self._setUp, metrics, policy, _NoMemory(), names)
         source: Any = RandomWalkSource(discovery)
         self._dialer.start(Candidates([], [source], host, host.seconds, metrics, SLOTS))
 

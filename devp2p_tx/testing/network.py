@@ -18,7 +18,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from itertools import count
 from os import strerror
 from random import Random
@@ -42,6 +42,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import AbstractDatagramProtocol, ClientFactory
 from zope.interface import implementer
 
+from devp2p_tx.interfaces import IInterfaces
 from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing._tcp import ANY_IPV6, WILD, Connection, Connector, ListeningPort, makeAddress
 from devp2p_tx.testing._udp import DatagramPort
@@ -192,12 +193,13 @@ class MemoryNetwork:
             return 0
 
 
-@implementer(IReactorTime, IReactorTCP, IReactorUDP, IReactorPluggableNameResolver, IReactorFromThreads)
+@implementer(IReactorTime, IReactorTCP, IReactorUDP, IReactorPluggableNameResolver, IReactorFromThreads, IInterfaces)
 class MemoryHost:
     """
     One host of a L{MemoryNetwork}, as a reactor.
 
     @ivar addresses: its addresses.
+    @ivar prefixes: the bits of the network that each of them is in, by family.
     @ivar nameResolver: looks names up in C{network.names}.
     """
 
@@ -208,6 +210,7 @@ class MemoryHost:
     def __init__(self, network: MemoryNetwork, addresses: Sequence[str]) -> None:
         self.network = network
         self.addresses = tuple(addresses)
+        self.prefixes = {4: 24, 6: 64}
         self.loopbacks = self.loopbacks | set(addresses)
         self.nameResolver: IHostnameResolver = _Names(self)
         self.connectedPorts: set[tuple[str, int]] = set()
@@ -267,6 +270,13 @@ class MemoryHost:
         listening = DatagramPort(self, port, protocol, interface, maxPacketSize)
         listening.startListening()
         return listening
+
+    # IInterfaces.
+
+    def interfaces(self) -> list[IPv4Interface | IPv6Interface]:
+        """See L{IInterfaces}."""
+        own = [ip_interface(f"{each}/{self.prefixes[self.network.version(each)]}") for each in self.addresses]
+        return [ip_interface("127.0.0.1/8"), ip_interface("::1/128"), *own]
 
     # Names.
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import is_lan, is_special
+from devp2p_tx.core.addresses import is_global
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
@@ -223,7 +223,7 @@ class DiscoverySimulation:
         while True:
             value = self._random.getrandbits(32)
             address = IPv4Address(value)
-            if value >> 24 and value >> 8 not in self._addresses and not is_lan(address) and not is_special(address):
+            if value >> 8 not in self._addresses and is_global(address):
                 self._addresses.add(value >> 8)
                 return address
 

@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import (
+    LOOPBACK,
+    PRIVATE,
+    RESERVED,
+    SHARED,
     DistinctNetSet,
     IPAddress,
     Netlist,
+    embedded,
     from_packed,
+    is_global,
     is_lan,
     is_special,
+    kinds,
     parse_address,
     relay_fault,
     same_net,
@@ -58,6 +65,28 @@ NOT_SPECIAL = _addresses(
     192.0.3.1 1.0.0.0 172.32.0.1 192.0.0.8 192.0.0.10 192.0.0.169 192.0.0.172 198.17.255.255 198.20.0.0 223.255.255.255
     240.0.0.1 255.255.255.254 127.0.0.1 10.0.0.1 fec0::2233 :: ::1 100:0:0:1:: 2001:1:: 2001:1::2 2001:2:1:: 2001:4::
     2001:6:: 2001:30:: 2003:: 2a00::1
+    """
+)
+# From the IANA IPv4 and IPv6 special-purpose address registries (RFC 6890), the ends of each range that is not
+# "globally reachable", and from the IPv6 address space registry (RFC 4291): nothing but 2000::/3 is given out.
+NOT_GLOBAL = _addresses(
+    """
+    0.0.0.0 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.0 127.255.255.255 169.254.0.0
+    169.254.255.255 172.16.0.0 172.31.255.255 192.0.0.0 192.0.0.8 192.0.0.255 192.0.2.0 192.0.2.255 192.88.99.2
+    192.168.0.0 192.168.255.255 198.18.0.0 198.19.255.255 198.51.100.0 198.51.100.255 203.0.113.0 203.0.113.255
+    224.0.0.1 239.255.255.255 240.0.0.0 255.255.255.255
+    :: ::1 ::2 ::ffff:10.0.0.1 ::ffff:100.64.0.1 ::8.8.8.8 64:ff9b::10.0.0.1 64:ff9b::192.0.2.1 64:ff9b:1::1 100::
+    100::ffff:ffff:ffff:ffff 100:0:0:1::1 1fff:ffff:: 2001:: 2001::ffff 2001:1::1 2001:2::1 2001:2:0:ffff:: 2001:3::1
+    2001:4:112::1 2001:10::1 2001:20::1 2001:30::1 2001:1ff:ffff:: 2001:db8:: 2001:db8:ffff:: 2002:: 2002:808:808::1
+    2620:4f:8000::1 3fff:: 3fff:fff:ffff:: 4000:: 5f00::1 8000:: fc00:: fdff:: fe80:: febf:: fec0:: ff02::1
+    """
+)
+GLOBAL = _addresses(
+    """
+    1.0.0.0 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255 169.255.0.0
+    172.15.255.255 172.32.0.0 192.0.1.0 192.0.3.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 223.255.255.255
+    ::ffff:8.8.8.8 64:ff9b::8.8.8.8 2000:: 2001:200:: 2001:4860:4860::8888 2003:: 2620:4f:8001:: 2a00::1 3ffe::
+    3fff:1000::
     """
 )
 LOOPBACK_ONLY = "loopback address told by another host"
@@ -133,6 +162,53 @@ class PredicateTests(SynchronousTestCase):
         self.assertEqual(is_lan(ip), any(bare in network for network in (*networks, *networks6)))
 
 
+class GlobalTests(SynchronousTestCase):
+    """What the whole internet can reach."""
+
+    def test_not_global(self) -> None:
+        """Both ends of each range of the registries."""
+        for ip in NOT_GLOBAL:
+            self.assertFalse(is_global(ip), ip)
+
+    def test_global(self) -> None:
+        """What lies beside them."""
+        for ip in GLOBAL:
+            self.assertTrue(is_global(ip), ip)
+
+    def test_local_ones(self) -> None:
+        """No address of a LAN, and none that is special, is global."""
+        for ip in (*LAN, *SPECIAL):
+            self.assertFalse(is_global(ip), ip)
+
+    @given(addresses)
+    def test_stricter_than_python(self, ip: IPAddress) -> None:
+        """Whatever Python holds for no global address is none here; embedded addresses aside, which it does not see."""
+        if not ip.is_global and unwrap(ip) is ip and embedded(ip) is None:
+            self.assertFalse(is_global(ip))
+
+    def test_flags(self) -> None:
+        """Why an address is not."""
+        for text, flag in [
+            ("100.64.1.1", SHARED),
+            ("240.0.0.1", RESERVED),
+            ("64:ff9b::10.0.0.1", PRIVATE),
+            ("64:ff9b::127.0.0.1", LOOPBACK),
+        ]:
+            self.assertEqual(kinds(ip_address(text)), flag, text)
+
+    def test_embedded(self) -> None:
+        """Where packets to NAT64 and 6to4 addresses come out."""
+        for text, inside in [
+            ("64:ff9b::198.18.0.1", "198.18.0.1"),
+            ("2002:c612:1::5", "198.18.0.1"),
+            ("64:ff9b:1::198.18.0.1", None),
+            ("2003:c612:1::5", None),
+            ("198.18.0.1", None),
+        ]:
+            found = embedded(ip_address(text))
+            self.assertEqual(None if found is None else str(found), inside, text)
+
+
 class RelayTests(SynchronousTestCase):
     """Addresses told by others."""
 
@@ -197,6 +273,12 @@ class NetlistTests(SynchronousTestCase):
         for text in ["9.255.255.255", "11.0.0.0", "2a01::", "::a00:1"]:
             self.assertNotIn(ip_address(text), netlist)
         self.assertNotIn("10.0.0.0", netlist)
+
+    def test_place(self) -> None:
+        """The first network of the list that has it."""
+        netlist = Netlist.parse("10.1.0.0/16,10.0.0.0/8,2a00::/16")
+        for text, place in [("10.1.2.3", 0), ("::ffff:10.2.2.3", 1), ("2a00::1", 2), ("11.0.0.0", -1)]:
+            self.assertEqual(netlist.place(ip_address(text)), place)
 
     def test_empty_contains_nothing(self) -> None:
         """An empty list is a restriction to nothing."""

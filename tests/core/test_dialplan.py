@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dialplan import HISTORY_EXPIRATION, MAX_BACKOFF, DialPlan, Refusal
 from devp2p_tx.core.enr.node import Node
@@ -99,7 +100,8 @@ def make_plan(
     max_dialed: int = 16, max_active: int = 50, netrestrict: Netlist | None = None, random: Random | None = None
 ) -> DialPlan:
     """A plan of node 31."""
-    return DialPlan(node(SELF).node_id, max_dialed, max_active, netrestrict, random or InOrder())
+    policy = AddressPolicy(netrestrict, lan=True)
+    return DialPlan(node(SELF).node_id, max_dialed, max_active, policy, random or InOrder())
 
 
 class LedgerTestCase(SynchronousTestCase):

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import FALLBACK_DELAY, MAX_RESOLVE_DELAY, RESOLVE_DELAY, DialPlan
 from tests.core.test_dialplan import SELF, InOrder, Round, node
 
@@ -17,7 +18,7 @@ from tests.core.test_dialplan import SELF, InOrder, Round, node
 def make_plan(*bootnodes: int, max_dialed: int = 4, netrestrict: Netlist | None = None, **changes: Any) -> DialPlan:
     """A plan of node 31 with these bootnodes."""
     nodes = [node(number, **changes) for number in bootnodes]
-    return DialPlan(node(SELF).node_id, max_dialed, 50, netrestrict, InOrder(), nodes)
+    return DialPlan(node(SELF).node_id, max_dialed, 50, AddressPolicy(netrestrict, lan=True), InOrder(), nodes)
 
 
 class FallbackTests(SynchronousTestCase):

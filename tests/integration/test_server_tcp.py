@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.errors import DisconnectReason, PeerDisconnected
+from devp2p_tx.errors import AddressRefused, DisconnectReason, PeerDisconnected
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEvent, PeerEventType
 from devp2p_tx.node.peer import Peer
@@ -109,6 +109,25 @@ class ServerTests(TCPTestCase):
         await other.removePeer(node)
         self.assertEqual(other.peers(), [])
         self.assertEqual((await dropped).error, "disconnect requested")
+
+    async def test_bootnode_by_name(self) -> None:
+        """A node that is given nothing but a bootnode's name finds it, and one of the two dials the other."""
+        one = await self.start(1, discovery=True)
+        added = self.whenEvent(one, PeerEventType.ADD)
+        boot = Node(keyOf(1).public_key, None, one.self().tcp, one.self().udp, "localhost")
+        other = await self.start(2, discovery=True, bootnodes=[boot])
+        event = await added
+        self.assertEqual(event.peer, other.self().node_id.hex())
+        self.assertEqual([len(server.discv4.table) for server in (one, other) if server.discv4], [1, 1])
+
+    async def test_denied_by_what_the_name_means(self) -> None:
+        """A name that leads to a denied address is not dialled."""
+        one = await self.start(1)
+        node = Node(keyOf(1).public_key, None, one.self().tcp, 0, "localhost")
+        other = await self.start(2, listen=None, netdeny=Netlist.parse("127.0.0.0/8,::1/128"))
+        error = await self.assertFailure(other.connect(node), AddressRefused)
+        self.assertIn("127.0.0.1", str(error))
+        self.assertEqual(one.metrics.value("accepts"), 0)
 
     async def test_stop(self) -> None:
         """A server that stops tells its peers so, and its port is free again."""

@@ -63,6 +63,26 @@ class ConnectTests(SynchronousTestCase):
         self.successResultOf(self.connect(node(HERE, ip=None, hostname="Boot.Example")))
         self.assertEqual(self._hosts(), [THERE])
 
+    def test_known_addresses(self) -> None:
+        """What a name means, if that is known, is tried in its order, the next one a moment after the one before."""
+        to = node(HERE, ip=None, hostname="boot.example")
+        for hosts, reached in [([THERE_6], THERE_6), (["192.0.2.99", "2001:db8::99", THERE], THERE)]:
+            self.reached.clear()
+            addresses = [(ip_address(host), 30303) for host in hosts]
+            connecting = connect(self.here, to, self._build, addresses=addresses)
+            self.network.advance(0.9)
+            self.successResultOf(connecting)
+            self.assertEqual(self._hosts(), [reached])
+
+    def test_no_known_address_answers(self) -> None:
+        """Each is given its time."""
+        addresses = [(ip_address(host), 30303) for host in ("192.0.2.98", "192.0.2.99")]
+        connecting = connect(self.here, node(HERE, ip=None, hostname="boot.example"), self._build, addresses=addresses)
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertNoResult(connecting)
+        self.network.advance(0.5)
+        self.failureResultOf(connecting, TimeoutError)
+
     def test_unknown_name(self) -> None:
         """A name that means nothing."""
         self.failureResultOf(self.connect(node(HERE, ip=None, hostname="nobody.example")), DNSLookupError)

@@ -9,6 +9,7 @@ from random import Random
 
 from devp2p_tx.core import rlp
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets
@@ -398,7 +399,7 @@ class ToldTests(AttackCase):
 
     def test_netrestrict(self) -> None:
         """Nodes outside of the networks allowed are left out."""
-        self.victim = self.add(9, netrestrict=Netlist.parse("34.0.0.0/8"))
+        self.victim = self.add(9, policy=AddressPolicy(Netlist.parse("34.0.0.0/8")))
         self.network.advance(1)
         told = [Node(keyOf(n).public_key, ip_address(ip), PORT, PORT) for n, ip in ((5, "36.1.1.1"), (6, addressOf(6)))]
         self.assertEqual([str(node.ip) for node in self.asked(*told)], [addressOf(6)])

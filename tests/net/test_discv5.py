@@ -17,6 +17,7 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
 from devp2p_tx.net import talks
 from devp2p_tx.net.datagram import DatagramEdge
@@ -253,3 +254,20 @@ class NetworkTests(DiscoveryV5TestCase):
         self.result(hosts[0].discovery.ping(hosts[1].node))
         self.result(hosts[1].discovery.ping(hosts[0].node))
         self.assertEqual(hosts[1].metrics.value("udp_dropped", reason="refused"), 0)
+
+
+class BudgetTests(DiscoveryV5TestCase):
+    """Lookups that meet the budget of packets to strangers."""
+
+    def test_not_the_nodes_fault(self) -> None:
+        """Nodes that could not be asked, as too much was sent, have not failed, however often: they stay."""
+        member = self.member(3, outgoing=OutgoingBudget(1e-9, 1, 1e-9, 1)).start()
+        self.advance()
+        nodes = [self.member(number).node for number in range(10, 40)]
+        for each in nodes:
+            member.discovery.table.add_found(each, self.network.clock.seconds())
+        count = len(member.discovery.table)
+        for _ in range(10):
+            self.result(member.discovery.lookup(bytes(32)), 0.8)
+        self.assertGreater(member.metrics.value("addresses_refused", protocol="discv5", reason="budget"), 100)
+        self.assertGreaterEqual(len(member.discovery.table), count - 1)

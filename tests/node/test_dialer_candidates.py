@@ -6,7 +6,7 @@ are real ones of a network in memory; what comes after them always succeeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from itertools import cycle
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -15,11 +15,13 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.peer import ConnectionFlags
@@ -87,15 +89,25 @@ class DialerTestCase(SynchronousTestCase):
         self.remembered: list[tuple[str, int]] = []
         self.resolved: list[float] = []
         self.known: dict[int, Node] = {}
+        self.names = HostNames(self.host, self.host.seconds)
         self.dialer = self.make()
         self.addCleanup(self.stopAll)
 
     def make(self, bootnodes: Iterable[Node] = (), netrestrict: Netlist | None = None, slots: int = 2) -> Dialer:
         """A dialer that is not started."""
         self.slots = slots
-        plan = DialPlan(node(SELF).node_id, slots, 50, netrestrict, InOrder(), bootnodes)
+        policy = AddressPolicy(netrestrict, home=[ip_network("10.0.0.0/24")], metrics=self.metrics)
+        plan = DialPlan(node(SELF).node_id, slots, 50, policy, InOrder(), bootnodes)
         return Dialer(
-            self.host, self.host.seconds, plan, lambda _: Protocol(), self.setUpConn, self.metrics, netrestrict, self
+            self.host,
+            self.host.seconds,
+            plan,
+            lambda _: Protocol(),
+            self.setUpConn,
+            self.metrics,
+            policy,
+            self,
+            self.names,
         )
 
     def stopAll(self) -> None:

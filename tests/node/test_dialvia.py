@@ -9,7 +9,7 @@ from typing import Any
 from twisted.logger import LogEvent, globalLogPublisher
 
 from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.errors import InvalidAddress, ProxyError
+from devp2p_tx.errors import AddressRefused, InvalidAddress, ProxyError
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.server import Server
 from tests.net.socksproxy import SocksProxy
@@ -54,10 +54,14 @@ class DialViaTests(ServerTestCase):
         self.assertIn(f"@hidden.example:{PORT}", info["enode"])
 
     def test_netrestrict(self) -> None:
-        """Of a name nobody tells us the address, so it is in no list; addresses are as ever."""
+        """Of a name nobody tells us the address, so with a list it is not dialled; addresses are as ever."""
         self.proxy.names["hidden.example"] = addressOf(2)
-        server = self.dialing(node(2, ip=None, hostname="hidden.example"), netrestrict=Netlist.parse("10.0.0.0/8"))
-        self.assertEqual((server.peerCount, len(self.proxy.asked)), (0, 1))
+        hidden = node(2, ip=None, hostname="hidden.example")
+        server = self.dialing(hidden, netrestrict=Netlist.parse("10.0.0.0/8"))
+        self.assertEqual((server.peerCount, self.proxy.asked), (0, []))
+        connecting = server.connect(hidden)
+        self.moment()
+        self.assertIn("through a proxy", str(self.failureResultOf(connecting, AddressRefused).value))
         server.addPeer(node(3))
         self.start(3)
         self.moment(60)

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.node import inbound
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, InboundThrottle
 
@@ -90,7 +91,7 @@ class FactoryTests(SynchronousTestCase):
             self.refusals.append,
             self.clock.seconds,
             maxPending,
-            None if netrestrict is None else Netlist.parse(netrestrict),
+            AddressPolicy(None if netrestrict is None else Netlist.parse(netrestrict)),
         )
 
     def _accepted(self) -> Protocol:

@@ -27,6 +27,7 @@ class Refusal(Enum):
     """Why a datagram had no effect; it may be one of another protocol on the same port."""
 
     NOT_DISCV4 = "no discv4 packet"
+    FORBIDDEN = "forbidden address"
     OVER_BUDGET = "source sends too much"
     UNSOLICITED = "unsolicited reply"
     BAD_HASH = "bad hash"

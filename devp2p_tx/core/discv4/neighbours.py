@@ -12,7 +12,7 @@ from devp2p_tx.core.kademlia.table import Table
 
 class Neighbours:
     """
-    A L{NodeTable<devp2p_tx.core.discv4.protocol.NodeTable>} of nodes that may have records.
+    A L{NodeTable<devp2p_tx.core.discv4.relay.NodeTable>} of nodes that may have records.
 
     @ivar changed: whether a node was put into the table, whose timer may be earlier now; for the user to reset.
     """

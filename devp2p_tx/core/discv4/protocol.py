@@ -4,15 +4,15 @@ One node's side of discv4: it answers others, and asks them (devp2p C{discv4.md}
 Rules for what comes in; the first that does not hold ends a packet's way, and only then is the next one's cost paid:
 
   - It has the size and type of a packet, and comes from a port that can be answered.
-  - Its source has not used up its budget of packets.
+  - Its source is not one that our user's lists forbid, and has not used up its budget of packets.
   - An answer is awaited from its source: PONG and ENRRESPONSE echo the hash of a packet of ours, NEIGHBORS come from
     where a FINDNODE went. The port is not compared.
   - Its hash is right, it can be read, it is not expired, its signature yields a key, and that is the one awaited.
 
 Then:
 
-  - PING is answered at once. Who has no L{endpoint proof<EndpointProofs>} is pinged back and enters the table with its
-    PONG; who has one enters at once.
+  - PING is answered at once. Who has no L{endpoint proof<EndpointProofs>} is pinged back, if he is somewhere where we
+    would look for nodes, and enters the table with his PONG; who has one enters at once.
   - FINDNODE and ENRREQUEST are answered to those who have a proof, else ignored without a word: whatever was sent could
     go to a victim whose address the sender forged.
 
@@ -20,6 +20,8 @@ Rules for what goes out:
 
   - A call ends with its answer, or half a second later. NEIGHBORS are collected until 16 nodes have come or the time is
     over; a late end with some nodes is as good as another.
+  - Who has proved nothing is sent no more than a budget allows; a call beyond it is not begun. Pings back are not
+    counted, since they answer something that was.
   - Who probably lacks our own proof is pinged before FINDNODE and ENRREQUEST, whatever comes of it, and then given half
     a second to ping back. Calls that wait for the same node share this.
 
@@ -30,10 +32,10 @@ L{Discv4.next_events}, and wake up again at L{Discv4.get_timer}.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple, Protocol, TypeVar, cast
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, kinds, relay_fault
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.datagram import Datagram
@@ -55,18 +57,22 @@ from devp2p_tx.core.discv4.events import (
     Refusal,
 )
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
+from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record
 from devp2p_tx.core.discv4.replies import AwaitedReplies
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.core.sourcebudget import SourceBudget
 from devp2p_tx.errors import (
+    AddressRefused,
     DevP2PError,
     InvalidPublicKey,
     InvalidRLP,
     InvalidSignature,
     LocalProtocolError,
+    OverBudget,
     ServerStopped,
     Timeout,
 )
@@ -75,8 +81,6 @@ from devp2p_tx.errors import (
 EXPIRATION = 20
 #: How many nodes an answer to FINDNODE has in all.
 MAX_RESULTS = 16
-#: Told nodes with this UDP port or a lower one are not believed.
-MAX_LOW_PORT = 1024
 #: Calls in flight that we began ourselves.
 MAX_CALLS = 1024
 #: Strangers pinged back at one time; others are when they ping again.
@@ -87,32 +91,6 @@ MAX_REMEMBERED_ANSWERS = 256
 
 C = TypeVar("C", bound=Call)
 _Host = tuple[bytes, IPAddress]
-
-
-class KnownNode(Protocol):
-    """A node of the table, as told to others."""
-
-    @property
-    def public_key(self) -> PublicKey: ...
-
-    @property
-    def ip(self) -> IPAddress | None: ...
-
-    @property
-    def udp(self) -> int: ...
-
-    @property
-    def tcp(self) -> int: ...
-
-
-class NodeTable(Protocol):
-    """What the protocol wants of a Kademlia table."""
-
-    def closest(self, target: bytes, count: int) -> Iterable[KnownNode]:
-        """The nodes that may be told to others, closest to C{target} (32 bytes) first, at most C{count}."""
-
-    def add_inbound(self, public_key: PublicKey, ip: IPAddress, udp: int, tcp: int, now: float) -> None:
-        """A node that proved its endpoint wrote to us from C{ip} and C{udp}; it says that it listens on C{tcp}."""
 
 
 class _PingBack(PingCall):
@@ -164,14 +142,17 @@ class Discv4:
         local: LocalRecord,
         table: NodeTable,
         *,
-        netrestrict: Netlist | None = None,
+        policy: AddressPolicy | None = None,
+        outgoing: OutgoingBudget | None = None,
         proofs: Proofs | None = None,
         budget: SourceBudget | None = None,
         cryptography: Cryptography | None = None,
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
-        @param netrestrict: told nodes elsewhere are left out; C{None} for no restriction.
+        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
+        @param outgoing: how much may be sent to those who have proved nothing; by default
+            L{OutgoingBudget.udp<devp2p_tx.core.outgoing.OutgoingBudget.udp>}.
         @param proofs: who remembers proofs; by default they are lost with this object.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         """
@@ -179,7 +160,8 @@ class Discv4:
         self._local = local
         self._cryptography: Cryptography = OwnCryptography(local.key) if cryptography is None else cryptography
         self._table = table
-        self._netrestrict = netrestrict
+        self._policy = AddressPolicy(lan=True) if policy is None else policy
+        self._outgoing = OutgoingBudget.udp() if outgoing is None else outgoing
         self._budget = SourceBudget() if budget is None else budget
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
@@ -214,9 +196,11 @@ class Discv4:
         Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
 
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        call = PingCall(node_id, self._usable(ip, port), port)
+        call = PingCall(node_id, self._usable(node_id, ip, port, now, unix_time, amount=1), port)
         self._calls.add(call)
         self._send_ping(call, now, unix_time)
         return call
@@ -228,9 +212,11 @@ class Discv4:
         Ask a node for nodes near C{target} (64 bytes). Ends with L{NodesFound} or L{CallFailed}.
 
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        call = FindNodeCall(node_id, self._usable(ip, port), port, target)
+        call = FindNodeCall(node_id, self._usable(node_id, ip, port, now, unix_time), port, target)
         self._begin(call, now, unix_time)
         return call
 
@@ -248,9 +234,11 @@ class Discv4:
 
         @param known: the newest record of the node that we have.
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        call = EnrCall(node_id, self._usable(ip, port), port, known)
+        call = EnrCall(node_id, self._usable(node_id, ip, port, now, unix_time), port, known)
         self._begin(call, now, unix_time)
         return call
 
@@ -268,13 +256,21 @@ class Discv4:
         self._bondings.clear()
         self._outbox.clear()
 
-    def _usable(self, ip: IPAddress | None, port: int) -> IPAddress:
+    def _usable(
+        self, node_id: bytes, ip: IPAddress | None, port: int, now: float, unix_time: float, amount: int = 2
+    ) -> IPAddress:
+        """The address, if a call that sends so many packets to one who does not answer may be made."""
         if self._closed:
             raise ServerStopped("socket closed")
         if ip is None or ip.is_unspecified or not port:
             raise LocalProtocolError("node has no UDP endpoint")
         if len(self._calls) >= MAX_CALLS:
             raise LocalProtocolError("too many calls in flight")
+        if not self._policy.permits(ip, PROTOCOL):
+            raise AddressRefused(f"{ip} may not be contacted")
+        if not self.proofs.is_proved(node_id, ip, unix_time) and not self._outgoing.take(ip, now, amount):
+            self._policy.count(PROTOCOL, BUDGET)
+            raise OverBudget("too many packets to nodes that never answered")
         return ip
 
     def _begin(self, call: FindNodeCall | EnrCall, now: float, unix_time: float) -> None:
@@ -413,6 +409,8 @@ class Discv4:
         kind = packets.packet_type(data)
         if not kind or not port or self._closed:
             return Refusal.NOT_DISCV4
+        if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
+            return Refusal.FORBIDDEN
         if not self._budget.take(ip, now):
             return Refusal.OVER_BUDGET
         if not packets.has_hash(data):
@@ -477,7 +475,9 @@ class Discv4:
         self.proofs.ping_received(node_id, ip, unix_time)
 
     def _ping_back(self, call: _PingBack, now: float, unix_time: float) -> None:
-        if call.host not in self._ping_backs and len(self._ping_backs) < MAX_PING_BACKS:
+        if call.host in self._ping_backs or len(self._ping_backs) >= MAX_PING_BACKS:
+            return
+        if self._policy.admits(call.ip, PROTOCOL):
             self._ping_backs[call.host] = call
             self._send_ping(call, now, unix_time)
 
@@ -523,13 +523,13 @@ class Discv4:
         if expiration != self._answers_expire or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
             self._answers_expire = expiration
             self._answers.clear()
-        key = frozenset(map(id, nodes)), kinds(asker)  # relay_fault looks at nothing else of the asker
+        key = frozenset(map(id, nodes)), self._policy.standpoint(asker)
         known = self._answers.get(key)
         if known is None:
             told = [
                 packets.Neighbor(node.ip.packed, node.udp, node.tcp, node.public_key.to_bytes())
                 for node in nodes
-                if node.ip is not None and relay_fault(asker, node.ip) is None
+                if node.ip is not None and self._policy.relay_fault(asker, node.ip) is None
             ]
             known = self._answers[key] = packets.encode_neighbors(self._cryptography, told, expiration), nodes
         return known[0]
@@ -550,13 +550,10 @@ class Discv4:
 
     def _check_neighbor(self, node: packets.Neighbor, teller: IPAddress) -> FoundNode | None:
         """The node, if it may be contacted."""
-        ip = node.ip
-        if ip is None or node.udp <= MAX_LOW_PORT or relay_fault(teller, ip) is not None:
-            return None
-        if self._netrestrict is not None and ip not in self._netrestrict:
+        if node.ip is None or node.udp <= MAX_LOW_PORT or not self._policy.admits_told(teller, node.ip, PROTOCOL):
             return None
         try:
-            return FoundNode(self._cryptography.key(node.public_key), ip, node.udp, node.tcp)
+            return FoundNode(self._cryptography.key(node.public_key), node.ip, node.udp, node.tcp)
         except InvalidPublicKey:
             return None
 
@@ -571,23 +568,8 @@ class Discv4:
         calls = self._answered(response.request_hash, EnrCall, source)
         for call in calls:
             try:
-                self._succeed(call, RecordFound(call, _check_record(self._cryptography.record(response.record), call)))
+                record = check_record(self._cryptography.record(response.record), call, self._policy)
+                self._succeed(call, RecordFound(call, record))
             except InvalidRecord as error:
                 self._fail(call, error)
         return None if calls else Refusal.UNSOLICITED
-
-
-def _check_record(record: Record, call: EnrCall) -> Record:
-    """
-    The newer of the record that came and the known one.
-
-    @raise InvalidRecord: it is no record of the node asked, or names an address that the node may not tell.
-    """
-    if record.node_id != call.node_id:
-        raise InvalidRecord("invalid ID in response record")
-    if call.known is not None and record.seq < call.known.seq:
-        return call.known
-    fault = relay_fault(call.ip, preferred_endpoint(record).ip)
-    if fault is not None:
-        raise InvalidRecord(f"invalid IP in response record: {fault}")
-    return record

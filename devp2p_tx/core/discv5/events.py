@@ -32,6 +32,7 @@ class Refusal(Enum):
     """Why a datagram had no effect; after the first one it may be one of another protocol on the same port."""
 
     NOT_DISCV5 = "no discv5 packet"
+    FORBIDDEN = "forbidden address"
     BAD_HEADER = "invalid header"
     BANNED = "banned"
     OVER_BUDGET = "source sends too much"

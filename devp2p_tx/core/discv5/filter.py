@@ -15,12 +15,10 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from devp2p_tx.core.addresses import IPAddress, unwrap
-from devp2p_tx.core.sourcebudget import SourceBudget
+from devp2p_tx.core.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, SourceBudget
 
-#: Packets a second, and at once, that the hosts of one network may send to us who have no session...
+#: Packets a second, and at once, that the hosts of one network may send to us who have no session.
 NETWORK_RATE, NETWORK_BURST = 250.0, 2000
-#: ...a network being the addresses that begin with the same bits.
-NETWORK_BITS_4, NETWORK_BITS_6 = 24, 48
 #: Bans of each sort that are kept; beyond it the oldest one goes.
 MAX_BANS = 4096
 

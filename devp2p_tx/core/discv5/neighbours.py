@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devp2p_tx.core.addresses import IPAddress, Netlist, relay_fault
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.enr.url import parse_node
@@ -21,17 +22,15 @@ class Neighbours:
     @ivar changed: whether the table was touched from here; for its owner, who sets it back.
     """
 
-    def __init__(
-        self, table: Table[Node], remembered: Callable[[bytes], str | None], netrestrict: Netlist | None = None
-    ) -> None:
+    def __init__(self, table: Table[Node], remembered: Callable[[bytes], str | None], policy: AddressPolicy) -> None:
         """
         @param remembered: the text of a node (32 bytes) that a database has, if it has it.
-        @param netrestrict: nodes elsewhere do not enter; C{None} for no restriction.
+        @param policy: who may tell of which addresses.
         """
         self.changed = False
         self._table = table
         self._remembered = remembered
-        self._netrestrict = netrestrict
+        self._policy = policy
 
     def record(self, node_id: bytes) -> Record | None:
         """The record of a node of the table, else a remembered one."""
@@ -54,11 +53,9 @@ class Neighbours:
         another node had told it.
         """
         node = Node.from_record(record)
-        if self._netrestrict is not None and node.ip not in self._netrestrict:
-            return
         if node.ip == ip and node.udp == port:
             self.changed = True
             self._table.add_inbound(node, now)
-        elif self._table.initialised and node.udp and relay_fault(ip, node.ip) is None:
+        elif self._table.initialised and node.udp and self._policy.relay_fault(ip, node.ip) is None:
             self.changed = True
             self._table.add_found(node, now)

@@ -3,7 +3,8 @@ One node's side of discv5: it answers others, and asks them (devp2p C{discv5-wir
 
 Rules for what comes in; the first that does not hold ends a packet's way, and only then is the next one's cost paid:
 
-  - It comes from an address and a node that are not banned, and its header, once unmasked, is one of discv5.
+  - It comes from an address that our user's lists do not forbid, neither that nor the node is banned, and its header,
+    once unmasked, is one of discv5.
   - A packet that its sender's session opens is heard. Any other is counted against the budget of its source, and then
     answered with a challenge, the same one for a second. A challenge is smaller than what it answers.
   - A handshake refers to a challenge of the last second, and is the first that does. Its sender's record, signature and
@@ -21,7 +22,8 @@ Rules for what goes out:
 
   - For each node one call is active, others wait for their turn. It ends with its answer, or 0.7 s after it was sent or
     a part of the answer came.
-  - Without a session a call begins with a packet that nobody can read, to be challenged.
+  - Without a session a call begins with a packet that nobody can read, to be challenged. A budget allows no more than
+    so many; a call beyond it is not begun.
 
 No method looks at a clock: C{now} is seconds of a monotonic clock, C{unix_time} is unix time in seconds with fractions.
 Call L{Discv5.receive_datagram} and L{Discv5.handle_timer}, then send L{Discv5.datagrams_to_send}, dispatch
@@ -33,7 +35,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
 from devp2p_tx.core.datagram import Outgoing
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import Calls
@@ -56,7 +59,7 @@ from devp2p_tx.core.discv5.events import (
 from devp2p_tx.core.discv5.filter import PacketFilter
 from devp2p_tx.core.discv5.messages import MessageType, Nodes, Pong
 from devp2p_tx.core.discv5.packets import InvalidPacket, NotDiscv5, Packet, PacketReader, PacketWriter, masked
-from devp2p_tx.core.discv5.relay import NodeTable, ToldNodes, read_told
+from devp2p_tx.core.discv5.relay import PROTOCOL, NodeTable, ToldNodes, read_told
 from devp2p_tx.core.discv5.session import (
     CHALLENGE_LIFE,
     Challenge,
@@ -69,15 +72,17 @@ from devp2p_tx.core.discv5.session import (
     accept_handshake,
     initiate,
 )
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
+    AddressRefused,
     DevP2PError,
     HandshakeError,
     InvalidRLP,
     LocalProtocolError,
+    OverBudget,
     ServerStopped,
     Timeout,
 )
@@ -107,21 +112,25 @@ class Discv5:
         table: NodeTable,
         random_bytes: RandomBytes,
         *,
-        netrestrict: Netlist | None = None,
+        policy: AddressPolicy | None = None,
+        outgoing: OutgoingBudget | None = None,
         packet_filter: PacketFilter | None = None,
         protocol_id: bytes = packets.PROTOCOL_ID,
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param random_bytes: the source of keys and nonces.
-        @param netrestrict: told nodes elsewhere are left out; C{None} for no restriction.
+        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
+        @param outgoing: how much may be sent to those with whom there is no session; by default
+            L{OutgoingBudget.udp<devp2p_tx.core.outgoing.OutgoingBudget.udp>}.
         @param protocol_id: 6 bytes, by which a private network keeps apart.
         """
         self.filter = PacketFilter() if packet_filter is None else packet_filter
         self._local = local
         self._table = table
-        self._told = ToldNodes(local, table)
-        self._netrestrict = netrestrict
+        self._policy = AddressPolicy(lan=True) if policy is None else policy
+        self._told = ToldNodes(local, table, self._policy)
+        self._outgoing = OutgoingBudget.udp() if outgoing is None else outgoing
         self._random_bytes = random_bytes
         self._pool = RandomPool(random_bytes)
         self._reader = PacketReader(local.node_id, protocol_id)
@@ -171,9 +180,11 @@ class Discv5:
         Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
 
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        ip, request_id = self._prepare(to)
+        ip, request_id = self._prepare(to, now)
         message = messages.encode_ping(request_id, self._record(unix_time).seq)
         return self._begin(PingCall(to, ip, request_id, message), now)
 
@@ -184,9 +195,11 @@ class Discv5:
         @param distances: 0..256, 0 being the node itself; see L{lookup_distances
             <devp2p_tx.core.discv5.calls.lookup_distances>}.
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        ip, request_id = self._prepare(to)
+        ip, request_id = self._prepare(to, now)
         wanted = tuple(distances)
         return self._begin(FindNodeCall(to, ip, request_id, messages.encode_findnode(request_id, wanted), wanted), now)
 
@@ -196,9 +209,11 @@ class Discv5:
 
         @param known: the newest record of the node that we have.
         @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        ip, request_id = self._prepare(to)
+        ip, request_id = self._prepare(to, now)
         return self._begin(EnrCall(to, ip, request_id, messages.encode_findnode(request_id, (0,)), known), now)
 
     def talk(self, to: Contact, protocol: bytes, message: bytes, now: float) -> TalkCall:
@@ -208,9 +223,11 @@ class Discv5:
         @param protocol: its name.
         @raise LocalProtocolError: there is no address or no port, too many calls are in flight, or the message is too
             long for a packet.
+        @raise OverBudget: too much was sent to strangers lately.
+        @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
-        ip, request_id = self._prepare(to)
+        ip, request_id = self._prepare(to, now)
         written = _fitting(messages.encode_talk_request(request_id, protocol, message))
         return self._begin(TalkCall(to, ip, request_id, written), now)
 
@@ -228,7 +245,7 @@ class Discv5:
         self._calls.clear()
         self._outbox.clear()
 
-    def _prepare(self, to: Contact) -> tuple[IPAddress, bytes]:
+    def _prepare(self, to: Contact, now: float) -> tuple[IPAddress, bytes]:
         """Where a call goes, and the id of its request."""
         if self._closed:
             raise ServerStopped("socket closed")
@@ -238,6 +255,12 @@ class Discv5:
             raise LocalProtocolError("the key is not that of the node")
         if len(self._known_calls) >= MAX_CALLS:
             raise LocalProtocolError("too many calls in flight")
+        if not self._policy.permits(to.ip, PROTOCOL):
+            raise AddressRefused(f"{to.ip} may not be contacted")
+        has_session = self._sessions.get((to.node_id, to.ip, to.port)) is not None
+        if not has_session and not self._outgoing.take(to.ip, now):
+            self._policy.count(PROTOCOL, BUDGET)
+            raise OverBudget("too many packets to nodes that never answered")
         return to.ip, self._pool.take(REQUEST_ID_SIZE)
 
     def _begin(self, call: C, now: float) -> C:
@@ -310,6 +333,8 @@ class Discv5:
         """
         if not port or self._closed:
             return Refusal.NOT_DISCV5
+        if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
+            return Refusal.FORBIDDEN
         if self.filter.hosts.bans and self.filter.hosts.has(ip, now):
             return Refusal.BANNED
         head = self._reader.ordinary_head(data)
@@ -479,16 +504,13 @@ class Discv5:
         if call.total is None:
             call.total = min(nodes.total, MAX_ANSWERS)
         for encoded in nodes.records:
-            record = read_told(encoded, call.node_id, call.ip, call.distances)
-            if record is not None and self._is_wanted(record):
+            record = read_told(encoded, call.node_id, call.ip, call.distances, self._policy)
+            if record is not None:
                 call.records.setdefault(record.node_id, record)
         if call.received >= call.total:
             self._finish_findnode(call, now)
         else:
             self._calls.wait(call, now)
-
-    def _is_wanted(self, record: Record) -> bool:
-        return self._netrestrict is None or preferred_endpoint(record).ip in self._netrestrict
 
     # -- other protocols ----------------------------------------------------------------------------------------------
 

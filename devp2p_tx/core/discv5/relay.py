@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress, kinds, relay_fault, untold_kinds
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 
+#: What is counted as refused by us.
+PROTOCOL = "discv5"
 #: Told nodes with this UDP port or a lower one are not believed.
 MAX_LOW_PORT = 1024
 #: How many nodes an answer to FINDNODE has in all.
@@ -55,12 +58,14 @@ class ToldNodes:
     each kind of asker. In the next second it may begin with another node.
     """
 
-    def __init__(self, local: LocalRecord, table: NodeTable) -> None:
+    def __init__(self, local: LocalRecord, table: NodeTable, policy: AddressPolicy) -> None:
         """
         @param local: our record, which distance 0 is for.
+        @param policy: says who may be told what.
         """
         self._local = local
         self._table = table
+        self._policy = policy
         self._answers: dict[tuple[tuple[int, ...], int], list[bytes]] = {}
         self._made: tuple[int, Record | None] = (0, None)
 
@@ -70,19 +75,19 @@ class ToldNodes:
         if made != self._made or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
             self._made = made
             self._answers.clear()
-        key = distances, untold_kinds(asker)
+        key = distances, self._policy.standpoint(asker)
         fields = self._answers.get(key)
         if fields is None:
-            fields = self._answers[key] = nodes_fields(self._records(*key))
+            fields = self._answers[key] = nodes_fields(self._records(distances, asker))
         return fields
 
-    def _records(self, distances: Iterable[int], untold: int) -> list[bytes]:
+    def _records(self, distances: Iterable[int], asker: IPAddress) -> list[bytes]:
         records: list[bytes] = []
         for distance in dict.fromkeys(distances):
             records += [
                 record.encoded
                 for record, ip in self._nodes(distance)
-                if record is not None and ip is not None and not kinds(ip) & untold
+                if record is not None and self._policy.relay_fault(asker, ip) is None
             ]
             if len(records) >= MAX_RESULTS:
                 break
@@ -98,7 +103,9 @@ class ToldNodes:
         return ((node.record, node.ip) for node in self._table.at_distance(distance))
 
 
-def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int]) -> Record | None:
+def read_told(
+    encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int], policy: AddressPolicy
+) -> Record | None:
     """
     A record that was told, if it is one, and its node may be contacted.
 
@@ -111,6 +118,7 @@ def read_told(encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances:
     if log_distance(teller_id, record.node_id) not in distances:
         return None
     endpoint = preferred_endpoint(record)
-    if endpoint.udp <= MAX_LOW_PORT or relay_fault(teller_ip, endpoint.ip) is not None:
+    if endpoint.udp <= MAX_LOW_PORT:
         return None
-    return record
+    # Of the address that we speak with already there is nothing left to ask.
+    return record if endpoint.ip == teller_ip or policy.admits_told(teller_ip, endpoint.ip, PROTOCOL) else None

@@ -7,6 +7,7 @@ Rules, in the order of a node's life:
     refused until the first refresh is done, so that a booting node cannot be filled by whoever shouts loudest.
   - A known node is updated by a found version only if that has a higher sequence number, by an inbound one always:
     discv4 nodes have no record, hence always number 0, and their address is where their packets come from.
+  - Its address must be one that may be contacted.
   - It is an entry if its bucket has room, else it waits as a replacement; either way its network must have room.
   - A new entry is not I{live}: it stands in the fast queue, and is live once it answered a L{Ping}, after which it
     stands in the slow queue. An endpoint that changes puts it back. One that does not answer is removed when a third
@@ -19,7 +20,7 @@ L{Refresh}; results are reported back. (devp2p C{discv4.md}, "Kademlia Table"; C
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, NamedTuple
@@ -55,7 +56,10 @@ _RANK = itemgetter(0)
 
 
 class Ping(NamedTuple, Generic[N]):
-    """Check this node; report L{Table.on_pong} or L{Table.on_no_pong}, else it is never checked again."""
+    """
+    Check this node; report L{Table.on_pong}, L{Table.on_no_pong} or L{Table.on_unchecked}, else it is never checked
+    again.
+    """
 
     node: N
 
@@ -104,6 +108,7 @@ class Table(Generic[N]):
         rng: Random,
         now: float,
         *,
+        admits: Callable[[IPAddress], bool] | None = None,
         nursery: Iterable[N] = (),
         fast_interval: float = FAST_INTERVAL,
         slow_interval: float = SLOW_INTERVAL,
@@ -112,12 +117,14 @@ class Table(Generic[N]):
         """
         @param rng: decides whom to check, when, and who replaces whom; not to be guessed by strangers.
         @param now: the first refresh is due at once.
+        @param admits: whether an address may be contacted; C{None} if all may. Asked when one is about to enter.
         """
         self.own_id = own_id
         self.nursery: list[N] = list(nursery)
         self.initialised = False
         self._own_number = as_number(own_id)
         self._rng = rng
+        self._admits = admits
         self._buckets: list[Bucket[N]] = [Bucket() for _ in range(BUCKETS)]
         self._networks = DistinctNetSet(SUBNET_BITS, TABLE_IP_LIMIT)
         self._fast: RevalidationQueue[N] = RevalidationQueue(fast_interval, rng)
@@ -229,9 +236,13 @@ class Table(Generic[N]):
         return self.initialised and self._add(node, now, inbound=True)
 
     def add_seeds(self, seeds: Iterable[N], now: float) -> None:
-        """Add remembered nodes, and the nursery."""
-        for node in (*seeds, *self.nursery):
+        """Add the nursery, and remembered nodes; but where one of the nursery is now its owner knows best."""
+        for node in self.nursery:
             self.add_found(node, now)
+        told = {node.node_id for node in self.nursery}
+        for node in seeds:
+            if node.node_id not in told:
+                self.add_found(node, now)
 
     def remove(self, node_id: bytes, now: float) -> None:
         """Remove an entry, if it is one; a replacement follows it."""
@@ -270,7 +281,7 @@ class Table(Generic[N]):
         return self._add_new(bucket, node, now)
 
     def _add_new(self, bucket: Bucket[N], node: N, now: float) -> bool:
-        counted = self._count(bucket, node.ip)
+        counted = self._count(bucket, node.ip) if self._may_enter(node.ip) else None
         if counted is None:
             return False
         entry = Entry(node, counted, now)
@@ -304,6 +315,8 @@ class Table(Generic[N]):
         """
         old = entry.node
         if node.ip != old.ip:
+            if not self._may_enter(node.ip):
+                return False
             self._uncount(bucket, entry)
             counted = self._count(bucket, node.ip)
             if counted is None:
@@ -316,6 +329,9 @@ class Table(Generic[N]):
         entry.live = False
         self._requeue(entry, self._fast, now)
         return True
+
+    def _may_enter(self, ip: IPAddress | None) -> bool:
+        return ip is None or self._admits is None or self._admits(ip)
 
     def _count(self, bucket: Bucket[N], ip: IPAddress | None) -> bool | None:
         """Take a place for an address: true if it did, false if the address needs none, C{None} if it is refused."""
@@ -402,6 +418,14 @@ class Table(Generic[N]):
             self._remove(self._bucket(entry.number), entry.number, now)
         else:
             self._requeue(entry, self._fast, now)
+
+    def on_unchecked(self, node: N) -> None:
+        """
+        A node that we were asked to check could not be asked: it is as it was.
+
+        @param node: as the L{Ping} had it.
+        """
+        self._checking.pop(as_number(node.node_id), None)
 
     def _checked(self, node: N) -> Entry[N] | None:
         """

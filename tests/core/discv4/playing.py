@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.events import (
@@ -81,7 +82,7 @@ def neighbor(of: FoundNode) -> packets.Neighbor:
 class ProtocolTestCase(SynchronousTestCase):
     """A node at a public address, and a peer that need not exist."""
 
-    netrestrict: Netlist | None = None
+    policy: AddressPolicy | None = None
 
     def setUp(self) -> None:
         """Monotonic and unix time have nothing to do with each other but their pace."""
@@ -91,7 +92,7 @@ class ProtocolTestCase(SynchronousTestCase):
         self.local.set_static_ip(ip_address("99.1.1.1"))
         self.local.set_fallback_udp(30301)
         self.local.set(entries.TCP, 30305)
-        self.node = Discv4(self.local, self.table, netrestrict=self.netrestrict, budget=self.make_budget())
+        self.node = Discv4(self.local, self.table, policy=self.policy, budget=self.make_budget())
 
     def make_budget(self) -> SourceBudget | None:
         """The default."""

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets, protocol
 from devp2p_tx.core.discv4.endpointproof import MAX_FAILURES
@@ -275,7 +276,7 @@ class FindNodeCallTests(ProtocolTestCase):
 class NetrestrictTests(FindNodeCallTests):
     """The same within a list of networks that holds all of them."""
 
-    netrestrict = Netlist.parse("98.0.0.0/8,127.0.0.0/8,192.168.0.0/16,1.0.0.0/8")
+    policy = AddressPolicy(Netlist.parse("98.0.0.0/8,99.1.1.0/24,127.0.0.0/8,192.168.0.0/16,1.0.0.0/8"), lan=True)
 
     def test_elsewhere(self) -> None:
         """Nodes elsewhere are left out."""

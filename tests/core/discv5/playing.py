@@ -12,7 +12,8 @@ from typing import NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp
-from devp2p_tx.core.addresses import IPAddress, Netlist
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv5 import packets
@@ -81,11 +82,11 @@ def make_record(number: int, ip: str = "98.1.1.1", udp: int = PORT, seq: int = 1
 class Player:
     """One node at its address."""
 
-    def __init__(self, number: int, ip: str, netrestrict: Netlist | None = None) -> None:
+    def __init__(self, number: int, ip: str, policy: AddressPolicy | None = None) -> None:
         self.ip, self.port = ip_address(ip), PORT + number
         self.key = key(number)
         self.number = number
-        self.netrestrict = netrestrict
+        self.policy = policy
         self.table = FakeTable()
         self.local = LocalRecord(self.key, int(START * 1000))
         self.local.set_static_ip(self.ip)
@@ -101,7 +102,7 @@ class Player:
             self.local,
             self.table,
             Random(self.number * 1000 + self.lives).randbytes,
-            netrestrict=self.netrestrict,
+            policy=self.policy,
             packet_filter=self.packet_filter,
         )
         self.reader = PacketReader(self.node_id)
@@ -138,12 +139,12 @@ class Delivered(NamedTuple):
 class ProtocolTestCase(SynchronousTestCase):
     """Alice, Bob, and the network between them."""
 
-    netrestrict: Netlist | None = None
+    policy: AddressPolicy | None = None
 
     def setUp(self) -> None:
         """Monotonic and unix time have nothing to do with each other but their pace."""
         self.now = 5.0
-        self.alice, self.bob = Player(1, "99.1.1.1", self.netrestrict), Player(2, "99.1.2.1")
+        self.alice, self.bob = Player(1, "99.1.1.1", self.policy), Player(2, "99.1.2.1")
         self.players = [self.alice, self.bob]
 
     @property

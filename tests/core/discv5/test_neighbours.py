@@ -9,7 +9,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5.neighbours import Neighbours
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import log_distance
@@ -30,9 +30,9 @@ class NeighboursTests(SynchronousTestCase):
         self.table.refresh_done(0.0)
         self.neighbours = self.make()
 
-    def make(self, netrestrict: Netlist | None = None) -> Neighbours:
+    def make(self) -> Neighbours:
         """The neighbours of our table."""
-        return Neighbours(self.table, self.remembered.get, netrestrict)
+        return Neighbours(self.table, self.remembered.get, AddressPolicy())
 
     def test_records(self) -> None:
         """That of the table, else that of the database, else none."""
@@ -80,10 +80,4 @@ class NeighboursTests(SynchronousTestCase):
         neighbours = self.make()
         for ip in (IP, ip_address("99.9.9.9")):
             neighbours.add_inbound(RECORD, ip, PORT, 0.0)
-        self.assertEqual(len(self.table), 0)
-
-    def test_netrestrict(self) -> None:
-        """Nodes elsewhere do not enter."""
-        neighbours = self.make(Netlist.parse("99.0.0.0/8"))
-        neighbours.add_inbound(RECORD, IP, PORT, 0.0)
         self.assertEqual(len(self.table), 0)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5 import messages, protocol
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
 from devp2p_tx.core.discv5.events import (
@@ -316,7 +317,7 @@ class NodesTests(CallTestCase):
 class RestrictedTests(NodesTests):
     """The same, where only some networks are wanted."""
 
-    netrestrict = Netlist.parse("98.1.0.0/16")
+    policy = AddressPolicy(Netlist.parse("98.1.0.0/16,99.1.2.0/24"))
 
     def test_elsewhere(self) -> None:
         """Nodes elsewhere are left out."""

@@ -130,6 +130,16 @@ class RevalidationTests(SynchronousTestCase):
         self.assertEqual(len(self.table), 0)
         self.table.on_no_pong(node, 2.0)
 
+    def test_notChecked(self) -> None:
+        """A node that could not be checked is as it was, and is checked another time."""
+        node = node_at(256)
+        self.table.add_found(node, 0.0)
+        for now in (10.0, 30.0, 50.0):
+            self.assertEqual(self.table.handle_timer(now), [Ping(node)])
+            self.assertEqual(self.table.handle_timer(now + 9.0), [])
+            self.table.on_unchecked(node)
+        self.assertEqual(list(self.table), [node])
+
     def test_newRecord(self) -> None:
         """A newer record is taken from the answer; the endpoint being the same, the node is live."""
         self.table.add_found(node_at(256), 0.0)

@@ -8,7 +8,8 @@ C{table_reval_test.go}.
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,6 +52,32 @@ class AddTests(SynchronousTestCase):
         self.assertEqual(self.table.get(node.node_id), node)
         self.assertIn(node.node_id, self.table)
         self.assertEqual(entries(self.table)[node.node_id], NodeView(node, 0, False, 5.0, 5.0))
+
+    def test_addresses(self) -> None:
+        """No node enters at an address that may not be contacted, nor moves there."""
+        asked: list[str] = []
+
+        def admits(ip: IPv4Address | IPv6Address) -> bool:
+            asked.append(str(ip))
+            return ip in ip_network("88.0.0.0/8")
+
+        table: Table[FakeNode] = Table(OWN_ID, Random(1), 0.0, admits=admits)
+        table.refresh_done(0.0)
+        allowed, forbidden = node_at(256, ip="88.77.66.1"), node_at(255, ip="10.1.1.1")
+        self.assertTrue(table.add_found(allowed, 0.0))
+        self.assertFalse(table.add_found(forbidden, 0.0))
+        self.assertFalse(table.add_inbound(forbidden, 0.0))
+        table.add_seeds([forbidden], 0.0)
+        table.add_found(node_at(256, ip="10.1.1.1", seq=2), 0.0)
+        self.assertEqual(list(table), [allowed])
+        self.assertEqual(asked, ["88.77.66.1"] + ["10.1.1.1"] * 4)
+
+    def test_nurseryIsNotRemembered(self) -> None:
+        """Where one of the nursery is, its owner says; not what was remembered, be that a newer record."""
+        now, before = node_at(256, ip="88.77.66.1"), node_at(256, ip="88.77.66.2", seq=7)
+        self.table.nursery = [now]
+        self.table.add_seeds([before], 0.0)
+        self.assertEqual(list(self.table), [now])
 
     def test_self(self) -> None:
         """We are no neighbour of our own."""
