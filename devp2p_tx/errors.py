@@ -174,6 +174,52 @@ class InvalidAddress(DevP2PError):
     """A network list or address, given by our user, that cannot be read."""
 
 
+class InvalidNAT(DevP2PError):
+    """A way through a NAT, given by our user, that cannot be read."""
+
+
+class PortMappingError(DevP2PError):
+    """
+    A router, or a STUN server, did not do what was asked of it.
+
+    @cvar kind: the sort of failure, as a label with few values.
+    """
+
+    kind = "failed"
+
+
+class NoRouter(PortMappingError):
+    """There is nobody to ask."""
+
+    kind = "no router"
+
+
+class RouterSilent(PortMappingError):
+    """Whoever was asked does not answer."""
+
+    kind = "no answer"
+
+
+class InvalidRouterAnswer(PortMappingError):
+    """An answer that cannot be read, or makes no sense."""
+
+    kind = "bad answer"
+
+
+class RouterRefused(PortMappingError):
+    """
+    Whoever was asked says no.
+
+    @ivar code: its protocol's number for why.
+    """
+
+    kind = "refused"
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"refused with {code} ({text})")
+        self.code = code
+
+
 class PeerRejected(DevP2PError):
     """
     A checkpoint said no.
@@ -202,3 +248,12 @@ class PeerDisconnected(DevP2PError):
 
 class ServerStopped(DevP2PError):
     """The server is not running, or stopped while the caller waited."""
+
+
+def reason_label(error: BaseException) -> str:
+    """The end of a connection as a label with few values."""
+    if isinstance(error, PeerDisconnected):
+        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
+    if isinstance(error, PeerRejected):
+        return "we: " + reason_text(error.reason)
+    return type(error).__name__

@@ -13,8 +13,10 @@ from twisted.internet.interfaces import IAddress, IConsumer
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
+from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.nat.ports import Mapping
 
 
 class ICapability(Interface):
@@ -121,3 +123,32 @@ class INodeSource(Interface):
 
     def stop() -> None:
         """The node stops: let go of everything."""
+
+
+class IPortMapper(Interface):
+    """
+    A way through a NAT, such as a router that was found; who uses it asks one thing at a time.
+
+    What it returns fails with L{devp2p_tx.errors.PortMappingError}, within a bounded time. Cancelling it lets go of
+    everything at once; what was asked of the router may have happened all the same.
+    """
+
+    mechanism: str = Attribute("How it is called in counters, such as C{upnp}.")
+    name: str = Attribute("How it is called in logs, such as C{UPnP (IGDv2-IP2) at 192.168.1.1}.")
+    mapsPorts: bool = Attribute("Whether it maps; if not, it only tells our outer address.")
+
+    def externalIP() -> Deferred[IPAddress]:
+        """Our outer address; some know it only once a port is mapped."""
+
+    def addMapping(wanted: Mapping) -> Deferred[Mapping]:
+        """
+        Map a port, or renew the mapping.
+
+        @return: fires with what was granted: another external port, or a shorter life, than was wished for, maybe.
+        """
+
+    def deleteMapping(mapping: Mapping) -> Deferred[None]:
+        """Undo it, unless it is somebody else's by now."""
+
+    def hasMapping(mapping: Mapping) -> Deferred[bool]:
+        """Whether the router still has it, as far as it tells; asked right after L{externalIP}."""

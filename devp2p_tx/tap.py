@@ -36,7 +36,8 @@ from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
-from devp2p_tx.errors import DevP2PError
+from devp2p_tx.core.nat.specification import NATSpecification
+from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.listening import listenDescription
 from devp2p_tx.node.config import (
@@ -84,6 +85,13 @@ _PARAMETERS: list[list[Any]] = [
     ],
     ["discovery-port", None, None, "The UDP port, or fd:4 for an open socket. [default: the number of the TCP port]"],
     ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
+    [
+        "nat",
+        None,
+        None,
+        "How others get through a NAT to us: any (UPnP, NAT-PMP or PCP, whichever answers), upnp, natpmp, natpmp:IP,"
+        " pcp, pcp:IP, stun, stun:HOST:PORT, extip:IP, none. [default: any; with --network none, none]",
+    ],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
     ["node-key-hex", None, None, "The node's key itself, as 64 hex digits; others may see it in the process list."],
@@ -234,6 +242,7 @@ class Options(usage.Options):
             dialVia=self["dial-via"],
             discoveryPort=self._discoveryPort(),
             **self._networkSettings(),
+            nat=self._nat(),
             key=self._key(),
             database=self._database(),
         )
@@ -252,6 +261,15 @@ class Options(usage.Options):
         if self["dns-tree"]:
             settings["dnsTrees"] = [url for url in self["dns-tree"] if url != _NONE]
         return settings
+
+    def _nat(self) -> str:
+        """Of a node that knows of no network, nothing goes out that nobody asked for."""
+        if self["nat"] is None:
+            return _NONE if self["network"] == _NONE else "any"
+        try:
+            return str(NATSpecification.parse(self["nat"]))
+        except InvalidNAT as error:
+            raise usage.UsageError(f"--nat {self['nat']}: {error}") from None
 
     @property
     def _dataDir(self) -> Path:

@@ -134,6 +134,9 @@ class OptionTests(SynchronousTestCase):
             ("the discovery port is 0 to 65535", "--discovery-port", "70000"),
             ("enrtree", "--dns-tree", "example.org"),
             ("versions v4 and v5, not 'v6'", "--discovery", "v4,v6"),
+            ('--nat magic: unknown mechanism "magic"', "--nat", "magic"),
+            ("--nat extip: missing IP address", "--nat", "extip"),
+            ("--nat natpmp:router: invalid IP address", "--nat", "natpmp:router"),
         ):
             self.assertRefused(sentence, *arguments)
 
@@ -173,6 +176,16 @@ class OptionTests(SynchronousTestCase):
     def test_versions_of_discovery(self) -> None:
         self.assertEqual(parse().serverConfig.discoveryVersions, ["v4", "v5"])
         self.assertEqual(parse("--discovery=v5").serverConfig.discoveryVersions, ["v5"])
+
+    def test_ways_through_a_nat(self) -> None:
+        """By default any; but none where there is no network, so that nothing goes out that nobody asked for."""
+        self.assertEqual(parse("--network=mainnet").serverConfig.nat, "any")
+        self.assertEqual(parse("--network=none").serverConfig.nat, "none")
+        self.environ(NETWORK="none")
+        self.assertEqual(parse().serverConfig.nat, "none")
+        self.assertEqual(parse("--nat=ANY").serverConfig.nat, "any")
+        self.environ(NAT="extip:1.2.3.4")
+        self.assertEqual(parse().serverConfig.nat, "extip:1.2.3.4")
 
     def test_the_environment_says_what_options_do_not(self) -> None:
         self.environ(MAX_PEERS="5", DIAL_RATIO="5", NO_DIAL="1", NETWORK="hoodi", STATIC=f"{url(1)} {url(2)}")

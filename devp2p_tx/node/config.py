@@ -14,6 +14,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
+from devp2p_tx.core.nat.specification import NATSpecification
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.dialvia import parseVia
@@ -64,6 +65,7 @@ class ServerConfig:
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
     @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
+    @ivar nat: how others get through to us: see L{NATSpecification.parse}.
     """
 
     key: PrivateKey
@@ -90,12 +92,14 @@ class ServerConfig:
     chain: Chain | None = None
     database: str = ""
     ntpServer: str | None = None
+    nat: str = "none"
 
     def __post_init__(self) -> None:
         """
         @raise ValueError: a number out of range, or a capability given twice.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
+        @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
         """
         if self.maxPeers < 0:
             raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
@@ -113,6 +117,7 @@ class ServerConfig:
             raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
         for url in self.dnsTrees:
             parse_url(url)
+        NATSpecification.parse(self.nat)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")

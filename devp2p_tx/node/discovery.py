@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.addresspolicy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.entries import TCP
@@ -153,6 +153,32 @@ class Discovery:
         self.local.set(TCP, port)
         if not ip.is_unspecified:
             self.local.set_fallback_ip(ip)
+
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+        """
+        A way through the NAT says where we are from outside.
+
+        @param source: which way, such as C{upnp}.
+        @param ip: our outer address; C{None} if it is not known any more.
+        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what we said of it last stays.
+        @param udp: likewise of discovery.
+        """
+        if ip is None:
+            self.local.clear_static_ip(4)
+            self.local.clear_static_ip(6)
+        else:
+            self.local.set_static_ip(ip)
+        if tcp is not None:
+            self.local.set(TCP, tcp)
+        if udp is not None:
+            self.local.set_fallback_udp(udp)
+
+    @property
+    def listening(self) -> tuple[IPAddress, int] | None:
+        """Where the UDP socket is; C{None} without one."""
+        if self._edge is None:
+            return None
+        return parse_address(self._edge.interface) if self._edge.interface else IPv4Address(0), self._edge.port
 
     def start(self, interface: str, port: int) -> None:
         """

@@ -37,10 +37,9 @@ from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import (
     DisconnectReason,
     LocalProtocolError,
-    PeerDisconnected,
     PeerRejected,
     ServerStopped,
-    reason_text,
+    reason_label,
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.dialvia import parseVia
@@ -57,6 +56,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.mapping import PortMapping
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
@@ -98,6 +98,7 @@ class Server(service.Service):
         random: Random | None = None,
         unixTime: Callable[[], float] = time.time,
         resolver: Callable[[], TextResolver] | None = None,
+        nat: Callable[..., PortMapping] = PortMapping,
     ) -> None:
         """
         @param config: see L{ServerConfig}.
@@ -108,6 +109,7 @@ class Server(service.Service):
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
         @param resolver: makes what looks up lists in DNS; by default what this system is set up with.
+        @param nat: makes what gets us through a NAT.
         """
         if reactor is None:
             from twisted.internet import reactor
@@ -150,6 +152,7 @@ class Server(service.Service):
             self._names,
             randomBytes,
         )
+        self._nat = nat(config, reactor, self._seconds, random, randomBytes, self.metrics, self._discovery.mapped)
         plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
         self._dialer = Dialer(
             reactor,
@@ -200,13 +203,15 @@ class Server(service.Service):
         self._awaitPeer()
 
     def _startDiscovery(self) -> None:
-        interface, port = "", 0
+        interface, port, tcp = "", 0, None
         for listening in self._ports:
             host: Any = listening.getHost()
             if (ip := addressIP(host)) is not None:
+                tcp = ip, host.port
                 self._discovery.listensAt(ip, host.port)
                 interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
         self._discovery.start(interface, port)
+        self._nat.start(tcp, self._discovery.listening)
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
@@ -241,8 +246,8 @@ class Server(service.Service):
         """
         Stop: no connection is let in or dialled any more, every peer is told "client quitting".
 
-        @return: fires when everything is closed, at the latest a second or so later. Calling it again, or on a server
-            that never ran, does no harm.
+        @return: fires when everything is closed, at the latest some three seconds later. Calling it again, or on a
+            server that never ran, does no harm.
         """
         if self._phase is _Phase.NEW:
             self._phase = _Phase.STOPPED
@@ -258,7 +263,7 @@ class Server(service.Service):
         self._accepting.close()
         ports, self._ports = self._ports, []
         closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
-        closing.append(self._dialer.stop())
+        closing += [self._dialer.stop(), self._nat.stop()]
         for transport in list(self._transports):
             closing.append(transport.whenEnded())
             transport.disconnect(DisconnectReason.CLIENT_QUITTING)
@@ -355,7 +360,7 @@ class Server(service.Service):
         self._inbound -= peer.inbound
         self._dialer.plan.peer_removed(peer.node.node_id)
         why = str(reason) or type(reason).__name__
-        self.metrics.count("drops", reason=_reasonLabel(reason))
+        self.metrics.count("drops", reason=reason_label(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
         if not self._peers:
@@ -402,7 +407,7 @@ class Server(service.Service):
 
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
         direction = "inbound" if conn.isInbound else "dialed"
-        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=_reasonLabel(error))
+        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=reason_label(error))
         _log.debug(
             "{direction} connection with {address} failed at {stage}: {error!r}",
             direction=direction,
@@ -507,7 +512,7 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
-        if self._discovery.protocols:
+        if self._discovery.protocols or self._nat.ip is not None:
             return self._discovery.self()
         return Node(self.config.key.public_key, *self._listensAt())
 
@@ -532,6 +537,7 @@ class Server(service.Service):
             "ip": node.host,
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
+            "nat": self._nat.info(),
             "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
@@ -585,12 +591,3 @@ def _orUnknown(info: object) -> object:
 
 def _logFailure(failure: Failure) -> None:
     _log.failure("while the server stopped", failure)
-
-
-def _reasonLabel(error: BaseException) -> str:
-    """The end of a connection as a label with few values."""
-    if isinstance(error, PeerDisconnected):
-        return ("they: " if error.remote else "we: ") + reason_text(error.reason)
-    if isinstance(error, PeerRejected):
-        return "we: " + reason_text(error.reason)
-    return type(error).__name__

@@ -1,0 +1,171 @@
+"""
+A node's way through the NAT: which ports are to be mapped, who is told of it, and what our user reads of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from devp2p_tx.core.addresses import LOOPBACK, PRIVATE, IPAddress, is_lan, kinds
+from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.core.crypto.secp256k1 import RandomBytes
+from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.nat.ports import Mapping, Transport
+from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
+from devp2p_tx.net.nat.finding import MapperFinder
+from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
+from devp2p_tx.node.config import ServerConfig
+
+_log = Logger()
+
+
+class MappedCallback(Protocol):
+    """Who announces where we are."""
+
+    def __call__(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None: ...
+
+
+class PortMapping:
+    """
+    From L{start} to L{stop}, once.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        reactor: Any,
+        seconds: Callable[[], float],
+        random: Random,
+        randomBytes: RandomBytes,
+        metrics: Metrics,
+        mapped: MappedCallback,
+        timing: Timing = TIMING,
+        finder: Callable[..., MapperFinder] = MapperFinder,
+    ) -> None:
+        """
+        @param mapped: is called with what has come to be known: the mechanism; our outer address, C{None} when it is
+            not known any more; the outer ports, C{None} where they are not mapped, or not mapped any more.
+        @param timing: how long and how often.
+        @param finder: makes what searches for a mapper.
+        """
+        self._wanted = NATSpecification.parse(config.nat)
+        self._reactor, self._seconds, self._metrics = reactor, seconds, metrics
+        self._mapped, self._timing = mapped, timing
+        secret = keccak256(b"devp2p-tx: PCP nonces\n" + config.key.secret)
+        self._finder = finder(self._wanted, reactor, seconds, random, randomBytes, secret, metrics)
+        self._loop: MappingLoop | None = None
+        self._off = "turned off"
+        self._known: IPAddress | None = None
+
+    def start(self, tcp: tuple[IPAddress, int] | None, udp: tuple[IPAddress, int] | None) -> None:
+        """
+        Begin, if there is anything to do.
+
+        @param tcp: where RLPx listens; C{None} if it does not.
+        @param udp: likewise for discovery.
+        """
+        if self._wanted.mechanism is Mechanism.NONE:
+            return
+        sockets = {Transport.TCP: tcp, Transport.UDP: udp}
+        ports = [MappedPort(each, at[1]) for each, at in sockets.items() if at is not None and isMappable(at[0])]
+        if not ports and self._wanted.mechanism not in (Mechanism.FIXED, Mechanism.STUN):
+            self._off = "nothing listens at an address that a router could map to"
+            return
+        self._loop = MappingLoop(
+            self._finder.find, ports, self, self._reactor, self._seconds, self._metrics, self._timing
+        )
+        self._loop.start()
+
+    def stop(self) -> Deferred[None]:
+        """End, and delete what is mapped; fires when that is done, or takes too long."""
+        if self._loop is None:
+            return succeed(None)
+        return self._loop.stop().addBoth(lambda _: self._finder.close())
+
+    @property
+    def ip(self) -> IPAddress | None:
+        """Our outer address, while it is known."""
+        return None if self._loop is None else self._loop.ip
+
+    def info(self) -> dict[str, Any]:
+        """As C{nodeInfo()} shows it."""
+        loop = self._loop
+        if loop is None:
+            return {"mechanism": str(self._wanted), "state": "off", "error": self._off}
+        return {
+            "mechanism": str(self._wanted),
+            "state": self._state(loop),
+            "router": None if loop.mapper is None else loop.mapper.name,
+            "externalIP": None if loop.ip is None else str(loop.ip),
+            "mappings": {port.transport.name.lower(): self._portInfo(port) for port in loop.ports},
+            "error": loop.error or None,
+        }
+
+    def _state(self, loop: MappingLoop) -> str:
+        if any(port.held for port in loop.ports):
+            return "mapped"
+        if loop.mapper is not None and not loop.mapper.mapsPorts:
+            return "unknown" if loop.ip is None else "known"
+        return "failed" if loop.error or any(port.error for port in loop.ports) else "searching"
+
+    def _portInfo(self, port: MappedPort) -> dict[str, Any]:
+        if port.held is None:
+            return {"internal": port.internal, "external": None, "expiresIn": None, "error": port.error or None}
+        return {
+            "internal": port.internal,
+            "external": port.held.external,
+            "expiresIn": round(port.expires - self._seconds()),
+            "error": port.error or None,
+        }
+
+    # What the loop tells.
+
+    def addressIs(self, ip: IPAddress | None) -> None:
+        """See L{MappingObserver}."""
+        if ip is not None and ip != self._known:
+            self._known = ip
+            _log.info("our outer address is {ip}, says {mapper}", ip=ip, mapper=self._mapperName())
+            if is_lan(ip) and self._wanted.mechanism is not Mechanism.FIXED:
+                _log.warn("{ip} is a private address: there is another NAT, which does not let others in", ip=ip)
+        self._tell()
+
+    def mapped(self, mapping: Mapping) -> None:
+        """See L{MappingObserver}."""
+        _log.info(
+            "{transport} port {internal} is mapped to port {external} by {mapper}",
+            transport=mapping.transport.name,
+            internal=mapping.internal,
+            external=mapping.external,
+            mapper=self._mapperName(),
+        )
+        self._tell()
+
+    def lost(self, mapping: Mapping, why: str) -> None:
+        """See L{MappingObserver}."""
+        _log.info(
+            "{transport} port {internal} is not mapped to port {external} any more: {why}",
+            transport=mapping.transport.name,
+            internal=mapping.internal,
+            external=mapping.external,
+            why=why,
+        )
+        self._tell()
+
+    def _mapperName(self) -> str:
+        return self._loop.mapper.name if self._loop is not None and self._loop.mapper is not None else ""
+
+    def _tell(self) -> None:
+        assert self._loop is not None
+        outer = {port.transport: port.held.external for port in self._loop.ports if port.held is not None}
+        source = self._wanted.mechanism.value
+        self._mapped(source, self._loop.ip, outer.get(Transport.TCP), outer.get(Transport.UDP))
+
+
+def isMappable(ip: IPAddress) -> bool:
+    """Whether a router can map to what listens at C{ip}: not at an address that is one network's only, or our own's."""
+    return kinds(ip) & (LOOPBACK | PRIVATE) == 0

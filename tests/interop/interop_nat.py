@@ -1,0 +1,249 @@
+"""
+Nodes behind a router: C{miniupnpd} maps their ports by PCP, NAT-PMP and UPnP, C{coturn} tells them their address.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.interop.namespaces import Program
+from tests.interop.routers import OUTER, NodeProgram, RouterTestCase
+
+PORT = 30303
+KEY = "11" * 32
+
+
+def redirectsTo(host: int, external: int = PORT) -> set[tuple[str, int, str, int]]:
+    """What a router maps for a node."""
+    return {(transport, external, f"192.168.1.{host}", PORT) for transport in ("tcp", "udp")}
+
+
+class MechanismTests:
+    """
+    What is asked of each way of mapping.
+
+    @cvar mechanism: for C{--nat}.
+    @cvar protocols: which ones C{miniupnpd} speaks.
+    @cvar request: the lines in which it tells of a request for TCP.
+    @cvar poll: those in which it tells that it was asked for its address.
+    @cvar name: what it is found to be.
+    """
+
+    mechanism: str
+    protocols: ClassVar[dict[str, str]]
+    request: str
+    poll: str
+    name: str
+
+    async def mapped(self: Any, number: int = 2, **config: Any) -> NodeProgram:
+        """A node inside, which is mapped."""
+        await self.startDaemon(**self.protocols)
+        node = await self.node(self.inside(number), nat=self.mechanism, **config)
+        await self.isMapped(node)
+        return node
+
+    async def isMapped(self: Any, node: NodeProgram, external: int = PORT) -> Any:
+        """The node tells, and its record says, where it is outside."""
+        record = {"ip": OUTER, "tcpPort": external, "udpPort": external}
+        return await node.expect("nat", state="mapped", externalIP=OUTER, tcp=external, udp=external, **record)
+
+    async def test_mappedAndDialed(self: Any) -> None:
+        """Both ports are mapped, and the record says so: a peer outside dials in by it."""
+        await self.startDaemon(**self.protocols)
+        node = await self.node(self.inside(2), nat=self.mechanism)
+        told = await self.isMapped(node)
+        self.assertEqual(self.name, told["router"])
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        peer = await self.node(self.outside(2))
+        peer.command("dial", enode=told["enode"])
+        await peer.expect("add", id=node.id, inbound=False, address=f"{OUTER}:{PORT}")
+        added = await node.expect("add", id=peer.id, inbound=True)
+        self.assertTrue(added["address"].startswith("11.0.0.2:"))
+
+    async def test_unmappedIsNotReached(self: Any) -> None:
+        """Without a mapping the same dial fails: it is the mapping that lets it in."""
+        await self.startDaemon(**self.protocols)
+        node = await self.node(self.inside(2), nat="none")
+        peer = await self.node(self.outside(2))
+        ready = await node.says('"event": "ready", "enode": "([^"@]*)@')
+        peer.command("dial", enode=f"{ready[1]}@{OUTER}:{PORT}")
+        await peer.expect("undialed")
+
+    async def test_discovered(self: Any) -> None:
+        """The UDP port is mapped, too: a peer outside that has it for a bootnode finds it, and dials."""
+        await self.startDaemon(**self.protocols)
+        node = await self.node(self.inside(2), nat=self.mechanism)
+        told = await self.isMapped(node)
+        peer = await self.node(self.outside(2), bootnodes=[told["enode"]], noDial=False)
+        await node.expect("add", id=peer.id, inbound=True)
+
+    async def test_removedAtStop(self: Any) -> None:
+        """A node that stops takes its mappings with it."""
+        node = await self.mapped()
+        await node.stop()
+        self.assertEqual(self.redirects(), set())
+
+    async def test_renewed(self: Any) -> None:
+        """A mapping with a short life is kept by renewing it, and ends with its node."""
+        lease = 4  # and the renewals take longer than that
+        node = await self.mapped(timing={"lease": lease, "refresh": 1})
+        await self.daemon.says(self.request, times=lease + 3)
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        self.assertEqual([line for line in self.daemon.lines if "because it has expired" in line], [])
+        self.assertEqual([line for line in node.lines if "not mapped" in line], [])
+        self.assertEqual(len([line for line in node.lines if "is mapped" in line]), 2, "one line each")
+        await node.close("KILL")
+        for transport in ("TCP", "UDP"):
+            await self.daemon.says(f"remove port mapping {PORT} {transport} because it has expired")
+
+    async def test_routerRestarts(self: Any) -> None:
+        """A router that comes back has forgotten all; the same ports are mapped again."""
+        node = await self.mapped(timing={"poll": 1, "retry": 1})
+        await self.daemon.says(self.poll, times=6)  # a clock that goes back by less proves nothing
+        await self.stopDaemon()
+        self.assertEqual(self.redirects(), set())
+        await self.startDaemon(**self.protocols)
+        await self.daemon.says(self.request)
+        told = await self.isMapped(node)
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        peer = await self.node(self.outside(2))
+        peer.command("dial", enode=told["enode"])
+        await node.expect("add", id=peer.id, inbound=True)
+
+    async def test_afterACrash(self: Any) -> None:
+        """A node that was killed finds its mapping again, and needs no other port."""
+        node = await self.mapped(key=KEY)
+        await node.close("KILL")
+        again = await self.node(node.host, nat=self.mechanism, key=KEY)
+        await self.isMapped(again)
+        self.assertEqual(self.redirects(), redirectsTo(2))
+
+    async def test_portIsTaken(self: Any) -> None:
+        """Where another host has the port, another is mapped, and announced; at the end both are removed."""
+        first = await self.mapped(2)
+        second = await self.node(self.inside(3), nat=self.mechanism)
+        told = await second.expect("nat", state="mapped", externalIP=OUTER, ip=OUTER)
+        self.assertNotIn(PORT, (told["tcpPort"], told["udpPort"]))
+        self.assertEqual((told["tcp"], told["udp"]), (told["tcpPort"], told["udpPort"]))
+        others = {("tcp", told["tcp"], "192.168.1.3", PORT), ("udp", told["udp"], "192.168.1.3", PORT)}
+        self.assertEqual(self.redirects(), redirectsTo(2) | others)
+        peer = await self.node(self.outside(2))
+        peer.command("dial", enode=told["enode"])
+        await second.expect("add", id=peer.id, inbound=True)
+        await second.stop()
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        await first.stop()
+        self.assertEqual(self.redirects(), set())
+
+
+class TestPCP(MechanismTests, RouterTestCase):
+    """PCP."""
+
+    mechanism = "pcp"
+    protocols: ClassVar[dict[str, str]] = {"natpmp": "yes"}
+    request = "added mapping TCP"
+    poll = "PCP request received from .* 24bytes"
+    name = "PCP at 192.168.1.1"
+
+
+class TestNATPMP(MechanismTests, RouterTestCase):
+    """NAT-PMP."""
+
+    mechanism = "natpmp"
+    protocols: ClassVar[dict[str, str]] = {"natpmp": "yes"}
+    request = "NAT-PMP port mapping request : .* tcp"
+    poll = "NAT-PMP public address request"
+    name = "NAT-PMP at 192.168.1.1"
+
+
+class TestUPnPv2(MechanismTests, RouterTestCase):
+    """UPnP, version 2 of the device."""
+
+    mechanism = "upnp"
+    protocols: ClassVar[dict[str, str]] = {"upnp": "yes"}
+    request = "AddPortMapping: ext port .* TCP"
+    poll = "SOAPAction: .*GetExternalIPAddress"
+    name = "UPnP (IGDv2-IP2) at 192.168.1.1"
+
+
+class TestUPnPv1(MechanismTests, RouterTestCase):
+    """UPnP, version 1 of the device."""
+
+    mechanism = "upnp"
+    protocols: ClassVar[dict[str, str]] = {"upnp": "yes", "v1": "yes"}
+    request = "AddPortMapping: ext port .* TCP"
+    poll = "SOAPAction: .*GetExternalIPAddress"
+    name = "UPnP (IGDv1-IP1) at 192.168.1.1"
+
+
+class CommandTests(RouterTestCase):
+    """C{twistd devp2p}, and what its log says."""
+
+    async def start(self, *options: str) -> Program:
+        """A node inside, that does not look for others."""
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        environment = {"DEVP2P_NETWORK": "none", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        command = (
+            sys.executable,
+            "-m",
+            "twisted",
+            "--log-format",
+            "text",
+            "devp2p",
+            "--data-dir",
+            str(folder.resolve()),
+            *options,
+        )
+        return self.inside(2).spawn(*command, **{**os.environ, **environment})
+
+    async def test_any(self) -> None:
+        """With any, whoever answers maps both ports; it is told in a line each; and a SIGTERM removes them."""
+        await self.startDaemon(natpmp="yes", upnp="yes")
+        node = await self.start("--nat", "any")
+        for transport in ("TCP", "UDP"):
+            await node.says(f"{transport} port {PORT} is mapped to port {PORT} by (PCP|NAT-PMP) at 192.168.1.1")
+        await node.says(f"our outer address is {OUTER}, says")
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        await node.close()
+        self.assertEqual(self.redirects(), set())
+        said = [line for line in node.lines if "mapping" in line]
+        self.assertEqual(len(said), 3, said)
+
+    async def test_anyFindsWhatThereIs(self) -> None:
+        """With any, a router that speaks UPnP only is found, too."""
+        await self.startDaemon(upnp="yes")
+        node = await self.start("--nat", "any")
+        await node.says(f"UDP port {PORT} is mapped to port {PORT} by UPnP")
+        await node.close()
+        self.assertEqual(self.redirects(), set())
+
+
+class STUNTests(RouterTestCase):
+    """C{coturn} tells a node where it is."""
+
+    async def test_stun(self) -> None:
+        """The record says the router's outer address, and the port that we listen at; nothing is mapped."""
+        server = self.outside(2)
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        options = (
+            "-n",
+            "--stun-only",
+            "--no-cli",
+            "--no-tls",
+            "--no-dtls",
+            "-v",
+            "--log-file",
+            "stdout",
+            "--simple-log",
+        )
+        turn = server.spawn("turnserver", *options, "-L", "11.0.0.2", "--pidfile", str((folder / "pid").resolve()))
+        await turn.says("IPv4. UDP listener opened")
+        node = await self.node(self.inside(2), nat="stun:11.0.0.2:3478")
+        told = await node.expect("nat", state="known", externalIP=OUTER, ip=OUTER, tcpPort=PORT, udpPort=PORT)
+        self.assertEqual(told["router"], "STUN by 11.0.0.2:3478")
+        self.assertEqual(self.redirects(), set())

@@ -1,0 +1,288 @@
+"""
+Networks of several hosts on one machine: each host a network namespace, joined by switches, which are bridges in
+namespaces of their own. Nothing that is sent in there leaves the machine.
+
+::
+
+    network = Network()
+    self.addCleanup(lambda: Deferred.fromCoroutine(network.close()))
+    lan, wan = network.switch("lan"), network.switch("wan")
+    router = network.host("router").attach(lan, "192.168.1.1/24").attach(wan, "11.0.0.1/24")
+    router.forward()
+    inner = network.host("inner").attach(lan, "192.168.1.2/24").route("default", "192.168.1.1")
+    program = inner.spawn("miniupnpd", "-d")
+    await program.says("listening on port")
+
+It takes root, C{ip} (iproute2), and for L{Host.nft} nftables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from contextlib import suppress
+from itertools import count
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
+
+from devp2p_tx.net.oneshot import OneShot
+from tests.interop.journal import PATIENCE
+
+#: How long C{ip}, C{nft} and the like may take (seconds).
+COMMAND_TIMEOUT = 30
+#: How long a program may take to end when it is told to, before it is killed (seconds).
+END_TIMEOUT = 10.0
+#: How many of the lines of a program are kept for a test's report.
+REPORTED_LINES = 30
+
+_numbers = count()
+P = TypeVar("P", bound="Program")
+
+
+def command(*words: str, input: str = "") -> str:
+    """
+    Run a command to its end, and give its output.
+
+    @raise AssertionError: it is not there, or it failed.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            input=input,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_TIMEOUT,
+        )
+    except FileNotFoundError:
+        raise AssertionError(f"the interop tests need {words[0]!r}, which is not on the PATH") from None
+    if done.returncode:
+        raise AssertionError(f"{' '.join(words)} failed (as root?):\n{input}\n{done.stdout}")
+    return done.stdout
+
+
+class Program(ProcessProtocol):
+    """
+    A process, and the lines that it writes, to its output and errors alike.
+
+    @ivar lines: all of them so far.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._rest = b""
+        self._waiting: list[tuple[re.Pattern[str], int, Deferred[re.Match[str]]]] = []
+        self._ended: OneShot[str] = OneShot()
+        self._over: str | None = None
+
+    def says(self, pattern: str, times: int = 1) -> Deferred[re.Match[str]]:
+        """
+        A line that C{pattern} is found in, written already or still to come.
+
+        @param times: the how manyth of them.
+        @return: fails with C{AssertionError} if there is none within L{PATIENCE} seconds, or the process ended.
+        """
+        from twisted.internet import reactor
+
+        wanted = re.compile(pattern)
+        said: Deferred[re.Match[str]] = Deferred()
+        matches = [match for line in self.lines if (match := wanted.search(line))]
+        if len(matches) >= times:
+            said.callback(matches[times - 1])
+            return said
+        if self._over is not None:
+            said.errback(self._missed(wanted, self._over))
+            return said
+        self._waiting.append((wanted, times, said))
+
+        def late(cancelled: object, seconds: float) -> Failure:
+            self._waiting.remove((wanted, times, said))
+            return self._missed(wanted, f"not within {seconds} s")
+
+        return said.addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
+
+    def whenEnded(self) -> Deferred[str]:
+        """Fires with how it ended; fails with C{AssertionError} if it does not within L{PATIENCE} seconds."""
+        from twisted.internet import reactor
+
+        def late(cancelled: object, seconds: float) -> Failure:
+            return Failure(AssertionError(f"it goes on after {seconds} s:\n" + "\n".join(self.lines[-REPORTED_LINES:])))
+
+        return self._ended.when().addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
+
+    async def close(self, signal: str = "TERM") -> None:
+        """End it, however it stands, in L{END_TIMEOUT} seconds by force."""
+        from twisted.internet import reactor
+
+        if self._over is None:
+            self._signal(signal)
+            kill = reactor.callLater(END_TIMEOUT, self._signal, "KILL")
+            await self._ended.when()
+            if kill.active():
+                kill.cancel()
+
+    def _signal(self, signal: str) -> None:
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess(signal)
+
+    def _missed(self, wanted: re.Pattern[str], why: str) -> Failure:
+        return Failure(
+            AssertionError(f"no line with {wanted.pattern!r}: {why}; but\n" + "\n".join(self.lines[-REPORTED_LINES:]))
+        )
+
+    def lineReceived(self, line: str) -> None:
+        """A line was written."""
+        self.lines.append(line)
+        for wanted, times, waiting in list(self._waiting):
+            match = wanted.search(line)
+            if match and sum(wanted.search(each) is not None for each in self.lines) == times:
+                self._waiting.remove((wanted, times, waiting))
+                waiting.callback(match)
+
+    # What the process does.
+
+    def outReceived(self, data: bytes) -> None:
+        """See C{ProcessProtocol}."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self.lineReceived(line.decode(errors="replace"))
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        """See C{ProcessProtocol}."""
+        self._over = f"it ended: {reason.getErrorMessage()}"
+        waiting, self._waiting = self._waiting, []
+        for wanted, _, each in waiting:
+            each.errback(self._missed(wanted, self._over))
+        self._ended.fire(self._over)
+
+
+class Switch:
+    """
+    What hosts are plugged into.
+
+    @ivar name: what the interfaces of the hosts at it are called.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.name = name
+        self.namespace = network.namespace(name)
+        command("ip", "-n", self.namespace, "link", "add", "switch", "type", "bridge")
+        command("ip", "-n", self.namespace, "link", "set", "switch", "up")
+
+    def plug(self, host: Host) -> None:
+        """Give a host an interface here."""
+        other = ("peer", "name", self.name, "netns", host.namespace)
+        command("ip", "-n", self.namespace, "link", "add", host.name, "type", "veth", *other)
+        command("ip", "-n", self.namespace, "link", "set", host.name, "master", "switch", "up")
+        command("ip", "-n", host.namespace, "link", "set", self.name, "up")
+
+
+class Host:
+    """
+    A namespace with a loopback interface.
+
+    @ivar name: as given to L{Network.host}.
+    @ivar namespace: what C{ip netns} calls it.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.name = name
+        self.namespace = network.namespace(name)
+        self._programs: list[Program] = []
+        command("ip", "-n", self.namespace, "link", "set", "lo", "up")
+
+    def attach(self, switch: Switch, *addresses: str) -> Host:
+        """
+        Plug it into a switch; the interface has the switch's name.
+
+        @param addresses: IPv4 and IPv6, with the length of the prefix: C{192.168.1.1/24}, C{fd00::1/64}.
+        """
+        switch.plug(self)
+        for address in addresses:
+            quick = ("nodad",) if ":" in address else ()
+            command("ip", "-n", self.namespace, "address", "add", address, "dev", switch.name, *quick)
+        return self
+
+    def route(self, destination: str, via: str) -> Host:
+        """Add a route: C{default}, or C{address/prefix}, by way of a gateway."""
+        family = "-6" if ":" in via else "-4"
+        command("ip", "-n", self.namespace, family, "route", "add", destination, "via", via)
+        return self
+
+    def forward(self) -> Host:
+        """Make it a router."""
+        for family in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+            self.run("sysctl", "-q", "-w", f"net.{family}=1")
+        return self
+
+    def nft(self, rules: str) -> Host:
+        """Add nftables rules, as C{nft -f} reads them."""
+        self.run("nft", "-f", "-", input=rules)
+        return self
+
+    def run(self, *words: str, input: str = "") -> str:
+        """As L{command}, here."""
+        return command(*self.inside(*words), input=input)
+
+    def inside(self, *words: str) -> tuple[str, ...]:
+        """A command as it is run here from outside."""
+        return ("ip", "netns", "exec", self.namespace, *words)
+
+    def spawn(self, *words: str, **environment: str) -> Program:
+        """Start a program here; it is ended with the network."""
+        return self.spawnProtocol(Program(), *words, **environment)
+
+    def spawnProtocol(self, program: P, *words: str, **environment: str) -> P:
+        """As L{spawn}, with a kind of L{Program} of your own."""
+        from twisted.internet import reactor
+
+        inside = self.inside(*words)
+        reactor.spawnProcess(program, inside[0], inside, env={**os.environ, **environment})
+        self._programs.append(program)
+        return program
+
+    async def close(self) -> None:
+        """End all programs."""
+        for program in self._programs:
+            await program.close()
+
+
+class Network:
+    """Hosts and switches, until L{close}."""
+
+    def __init__(self) -> None:
+        self._prefix = f"tx{os.getpid()}-{next(_numbers)}-"
+        self._namespaces: list[str] = []
+        self._hosts: list[Host] = []
+
+    def namespace(self, name: str) -> str:
+        """A new namespace, named after C{name} and nothing else on this machine."""
+        namespace = self._prefix + name
+        command("ip", "netns", "add", namespace)
+        self._namespaces.append(namespace)
+        return namespace
+
+    def switch(self, name: str) -> Switch:
+        """A new switch; the name has at most 15 letters."""
+        return Switch(self, name)
+
+    def host(self, name: str) -> Host:
+        """A new host; the name has at most 15 letters, and no other host or switch has it."""
+        host = Host(self, name)
+        self._hosts.append(host)
+        return host
+
+    async def close(self) -> None:
+        """End all programs, and take everything down."""
+        for host in self._hosts:
+            await host.close()
+        for namespace in self._namespaces:
+            command("ip", "netns", "delete", namespace)
