@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from time import sleep, time
@@ -22,6 +21,7 @@ from time import sleep, time
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from bench.sides import keepOffServersCore, serving  # noqa: E402
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey  # noqa: E402
 from devp2p_tx.core.discv4 import packets  # noqa: E402
 
@@ -50,17 +50,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="reactor lag under a flood of forged PINGs")
     parser.add_argument("--count", type=int, default=100_000)
     count = parser.parse_args().count
-    command = ["taskset", "-c", "0", sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), "--lag"]
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    environment = {**os.environ, "DEVP2P_NETWORK": "none", "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert server.stdin is not None and server.stdout is not None
-    flood(json.loads(server.stdout.readline())["port"], count)
-    sleep(1)
-    server.stdin.close()
-    print(json.dumps({"sent": count, **json.loads(server.stdout.readline())}))
-    server.wait(timeout=30)
-    server.stdout.close()
+    keepOffServersCore()
+    with serving([sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), "--lag"]) as (server, address):
+        flood(address["port"], count)
+        sleep(1)
+        assert server.stdin is not None and server.stdout is not None
+        server.stdin.close()
+        print(json.dumps({"sent": count, **json.loads(server.stdout.readline())}))
 
 
 if __name__ == "__main__":

@@ -18,25 +18,19 @@ import argparse
 import json
 import os
 import socket
-import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from time import monotonic, time
-from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from bench.sides import GO, NAMES, Rates, buildGo, compare, cpuSeconds, keepOffServersCore, serving  # noqa: E402
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey  # noqa: E402
 from devp2p_tx.core.discv4 import packets  # noqa: E402
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint  # noqa: E402
 
-BUILD = ROOT / "build" / "bench"
-NAMES = {"python": "devp2p-tx", "go": "go-ethereum"}
 IN_FLIGHT = 64
 #: Requests that are signed beforehand, and sent time and again.
 DISTINCT = 1000
@@ -52,31 +46,11 @@ _TYPE = 97
 _ANSWERS = {PacketType.PING: PacketType.PONG, PacketType.FINDNODE: PacketType.NEIGHBORS}
 
 
-@contextmanager
-def serving(name: str, nodes: int) -> Iterator[tuple[int, int]]:
-    """Run a server on the first core; its port and process id."""
-    arguments = ["--nodes", str(nodes)]
+def command(name: str, nodes: int) -> list[str]:
+    """What runs a server."""
     if name == "go":
-        command = [str(BUILD / "go"), "discv4-serve", *arguments]
-    else:
-        command = [sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), *arguments]
-    environment = {**os.environ, "GOMAXPROCS": "1", "DEVP2P_NETWORK": "none", "PYTHONPATH": str(ROOT)}
-    server = subprocess.Popen(
-        ["taskset", "-c", "0", *command], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert server.stdin is not None and server.stdout is not None
-    try:
-        yield json.loads(server.stdout.readline())["port"], server.pid
-    finally:
-        server.stdin.close()
-        server.wait(timeout=30)
-        server.stdout.close()
-
-
-def cpuSeconds(pid: int) -> float:
-    """The processor time that a process has used, by itself and by the system for it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return [str(GO), "discv4-serve", "--nodes", str(nodes)]
+    return [sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), "--nodes", str(nodes)]
 
 
 class Client:
@@ -148,31 +122,20 @@ class Client:
         self.socket.close()
 
 
-def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) -> tuple[float, float]:
+def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) -> Rates:
     """One measurement: answers a second, and answers for each second of the server's processor time."""
     label, nodes, kind, datagrams = row
-    with serving(name, nodes) as (port, pid):
-        client = Client(port)
+    with serving(command(name, nodes)) as (server, address):
+        client = Client(address["port"])
         client.bond()
         client.measure(kind, datagrams, seconds / 4)  # warms up
-        before = cpuSeconds(pid)
+        before = cpuSeconds(server.pid)
         rate, lost = client.measure(kind, datagrams, seconds)
-        busy = (cpuSeconds(pid) - before) / seconds
+        busy = (cpuSeconds(server.pid) - before) / seconds
         client.close()
     figures = {"per_second": round(rate), "per_cpu_second": round(rate / busy), "busy": round(busy, 2)}
     print(json.dumps({"name": NAMES[name], "row": label, **figures, "lost": round(lost, 4)}), flush=True)
     return rate, rate / busy
-
-
-def compare(label: str, rates: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
-    """The medians of both figures, and the ratios of ours to the other's."""
-    result: dict[str, Any] = {"row": label}
-    for place, figure in enumerate(("per_second", "per_cpu_second")):
-        medians = {name: statistics.median(each[place] for each in rates[name]) for name in rates}
-        result |= {f"{NAMES[name]} {figure}": round(medians[name]) for name in medians}
-        if len(medians) == 2:
-            result[f"ratio {figure}"] = round(medians["python"] / medians["go"], 2)
-    return result
 
 
 def main() -> None:
@@ -183,12 +146,11 @@ def main() -> None:
     parser.add_argument("--only", default="python,go")
     options = parser.parse_args()
     names = options.only.split(",")
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    keepOffServersCore()
     if "go" in names:
-        BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["go", "build", "-o", BUILD / "go", "."], cwd=ROOT / "bench" / "peers" / "go", check=True)
+        buildGo()
     for row in ROWS:
-        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        rates: dict[str, list[Rates]] = {name: [] for name in names}
         for _ in range(options.repeat):
             for name in names:
                 rates[name].append(measure(name, row, options.seconds))

@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 from os import urandom
-from time import monotonic, time
+from time import time
 
 from twisted.internet import reactor, stdio
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
-from twisted.python.failure import Failure
 
+from bench.reactorlag import Counting, Lag, UntilClosed
 from devp2p_tx.core.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.local import LocalRecord
@@ -35,48 +34,6 @@ def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
     discovery.start(0, LOOPBACK)
     assert discovery.edge is not None
     return discovery, Node(key.public_key, parse_address(LOOPBACK), 0, discovery.edge.port)
-
-
-class Lag:
-    """How late calls come."""
-
-    interval = 0.005
-
-    def __init__(self) -> None:
-        self.lags: list[float] = []
-        self._due = 0.0
-
-    def start(self) -> None:
-        """Ask for the next call."""
-        self._due = monotonic() + self.interval
-        reactor.callLater(self.interval, self._called)  # type: ignore[attr-defined]
-
-    def _called(self) -> None:
-        self.lags.append(monotonic() - self._due)
-        self.start()
-
-    def percentile(self, share: float) -> float:
-        """In milliseconds."""
-        ranked = sorted(self.lags)
-        return round(1000 * ranked[int(share * (len(ranked) - 1))], 2)
-
-
-class Counting:
-    """A handler that counts what comes, and takes nothing."""
-
-    count = 0
-
-    def datagramReceived(self, *datagram: object) -> bool:
-        self.count += 1
-        return False
-
-
-class UntilClosed(Protocol):
-    """Ends the process with its input."""
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reactor.running:  # type: ignore[attr-defined]
-            reactor.stop()  # type: ignore[attr-defined]
 
 
 def main() -> None:
@@ -104,10 +61,7 @@ def main() -> None:
         reactor.callLater(0, lag.start)  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
     if options.lag:
-        figures = {f"lag_p{round(100 * share)}_ms": lag.percentile(share) for share in (0.5, 0.99, 1.0)}
-        print(
-            json.dumps({"received": counting.count, **figures, "calls": len(lag.lags), "table": len(discovery.table)})
-        )
+        print(json.dumps({"received": counting.count, **lag.figures(), "table": len(discovery.table)}))
 
 
 if __name__ == "__main__":

@@ -15,3 +15,7 @@ class Datagram(NamedTuple):
     data: bytes
     ip: IPAddress
     port: int
+
+
+#: A datagram without names for its parts, since those take as long to make as a header takes to unmask.
+Outgoing = tuple[bytes, IPAddress, int]

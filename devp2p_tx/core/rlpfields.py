@@ -115,7 +115,7 @@ def write_bytes(data: bytes) -> bytes:
     size = len(data)
     if size == 1 and data[0] < _STRING:
         return data
-    return (_SHORT_STRINGS[size] if size <= _SHORT else _long_header(_STRING, size)) + data
+    return (_STRINGS[size] if size < _PREPARED else _header(_STRING, size)) + data
 
 
 def write_uint(value: int) -> bytes:
@@ -123,21 +123,26 @@ def write_uint(value: int) -> bytes:
     if value < _STRING:
         return _SMALL[value]
     size = (value.bit_length() + 7) // 8
-    return _SHORT_STRINGS[size] + value.to_bytes(size, "big")
+    return _STRINGS[size] + value.to_bytes(size, "big")
 
 
 def write_list(items: Iterable[bytes]) -> bytes:
     """A list of items that are written already."""
     content = b"".join(items)
     size = len(content)
-    return (bytes((_LIST + size,)) if size <= _SHORT else _long_header(_LIST, size)) + content
+    return (_LISTS[size] if size < _PREPARED else _header(_LIST, size)) + content
 
 
-def _long_header(kind: int, size: int) -> bytes:
+def _header(kind: int, size: int) -> bytes:
+    if size <= _SHORT:
+        return bytes((kind + size,))
     width = (size.bit_length() + 7) // 8
     return bytes((kind + _SHORT + width,)) + size.to_bytes(width, "big")
 
 
-_SHORT_STRINGS = [bytes((_STRING + size,)) for size in range(_SHORT + 1)]
+#: The headers of what fits into a datagram: to make one takes three times as long as to look it up.
+_PREPARED = 1280
+_STRINGS = [_header(_STRING, size) for size in range(_PREPARED)]
+_LISTS = [_header(_LIST, size) for size in range(_PREPARED)]
 #: The integers below 128; zero is the empty string.
 _SMALL = [bytes((_STRING,)), *(bytes((value,)) for value in range(1, _STRING))]

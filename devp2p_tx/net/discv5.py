@@ -157,6 +157,11 @@ class DiscoveryV5(KademliaNode):
         """How many sessions there are."""
         return self._core.sessions
 
+    @property
+    def challenges(self) -> int:
+        """How many challenges of ours may await an answer."""
+        return self._core.challenges
+
     # -- what others ask for ------------------------------------------------------------------------------------------
 
     def ping(self, node: Node) -> Deferred[Pong]:

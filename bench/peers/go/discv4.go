@@ -10,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/log"
 	"github.com/ethereum/go-ethereum/p2p/discover"
 	"github.com/ethereum/go-ethereum/p2p/enode"
@@ -63,20 +62,15 @@ func liveNodes(server *discover.UDPv4) (live int) {
 }
 
 func listenV4(bootnodes []*enode.Node) (*discover.UDPv4, *ecdsa.PrivateKey, error) {
-	key, err := crypto.GenerateKey()
+	local, key, err := newLocalNode()
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := enode.OpenDB("")
+	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
 	if err != nil {
 		return nil, nil, err
 	}
-	local := enode.NewLocalNode(db, key)
-	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return nil, nil, err
-	}
-	local.SetFallbackIP(net.IPv4(127, 0, 0, 1))
+	local.SetFallbackIP(loopback)
 	local.SetFallbackUDP(socket.LocalAddr().(*net.UDPAddr).Port)
 	udp, err := discover.ListenV4(socket, local, discover.Config{
 		PrivateKey: key, Bootnodes: bootnodes, PingInterval: time.Second,

@@ -14,9 +14,12 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 )
 
+var loopback = net.IPv4(127, 0, 0, 1)
+
 func main() {
 	commands := map[string]func([]string) error{
-		"serve": serve, "idle-serve": idleServe, "client": client, "discv4-serve": discv4Serve,
+		"serve": serve, "idle-serve": idleServe, "client": client,
+		"discv4-serve": discv4Serve, "discv5-serve": discv5Serve, "discv5-client": discv5Client,
 	}
 	var name string
 	if len(os.Args) > 1 {
@@ -24,7 +27,7 @@ func main() {
 	}
 	run := commands[name]
 	if run == nil {
-		fmt.Fprintln(os.Stderr, "usage: bench serve | idle-serve | client | discv4-serve [flags]")
+		fmt.Fprintln(os.Stderr, "usage: bench serve | idle-serve | client | discv4-serve | discv5-serve | discv5-client [flags]")
 		os.Exit(2)
 	}
 	if err := run(os.Args[2:]); err != nil {

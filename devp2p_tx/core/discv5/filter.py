@@ -26,37 +26,41 @@ K = TypeVar("K", bound=Hashable)
 
 
 class BanList(Generic[K]):
-    """Whom not to hear until some time."""
+    """
+    Whom not to hear until some time.
 
-    __slots__ = ("_until", "max_bans")
+    @ivar bans: until when, for each; mostly there are none, which can be seen here without a call.
+    """
+
+    __slots__ = ("bans", "max_bans")
 
     def __init__(self, max_bans: int = MAX_BANS) -> None:
         self.max_bans = max_bans
-        self._until: OrderedDict[K, float] = OrderedDict()
+        self.bans: OrderedDict[K, float] = OrderedDict()
 
     def add(self, banned: K, until: float) -> None:
         """Ban somebody; C{until} in seconds of the monotonic clock, infinity for ever."""
-        self._until.pop(banned, None)
-        self._until[banned] = until
-        if len(self._until) > self.max_bans:
-            self._until.popitem(last=False)
+        self.bans.pop(banned, None)
+        self.bans[banned] = until
+        if len(self.bans) > self.max_bans:
+            self.bans.popitem(last=False)
 
     def remove(self, banned: K) -> None:
         """Hear somebody again, if that is not so already."""
-        self._until.pop(banned, None)
+        self.bans.pop(banned, None)
 
     def has(self, candidate: K, now: float) -> bool:
         """Whether somebody is banned; a ban that is over is forgotten."""
-        until = self._until.get(candidate)
+        until = self.bans.get(candidate)
         if until is None:
             return False
         if until > now:
             return True
-        del self._until[candidate]
+        del self.bans[candidate]
         return False
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self.bans)
 
 
 class PacketFilter:

@@ -3,12 +3,17 @@ The messages of discv5, as they are once decrypted (devp2p C{discv5-wire.md}, "P
 
 A message is its type, one byte, and an RLP list that begins with the request's id. Unlike those of discv4, messages are
 read strictly: no item may be missing, or follow, and no byte may follow the list.
+
+Requests come often and are small: they are read with patterns, and given without an object around their items, since
+either would take longer than sealing the answer does.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from devp2p_tx.core.addresses import IPAddress, from_packed
@@ -16,6 +21,7 @@ from devp2p_tx.core.rlpfields import (
     read_bytes,
     read_exact_list,
     read_field,
+    read_uint,
     write_bytes,
     write_list,
     write_uint,
@@ -32,8 +38,12 @@ MAX_RECORDS = 16
 MAX_RECORDS_SIZE = 1000
 #: The most NODES in one answer.
 MAX_TOTAL = 255
+#: How many lists of distances L{read_findnode} remembers.
+REMEMBERED_DISTANCES = 256
 
-_LIST, _STRING, _LONG_STRING = 0xC0, 0x80, 0xB8
+_LIST, _STRING = 0xC0, 0x80
+#: The longest bytes whose size is part of the first byte.
+_SHORT = 55
 #: Offset of the list.
 _BODY = 1
 
@@ -49,22 +59,11 @@ class MessageType(IntEnum):
     TALKRESP = 6
 
 
-class Ping(NamedTuple):
-    """
-    "Are you there?"
-
-    @ivar request_id: up to 8 bytes, as in all messages.
-    @ivar enr_seq: number of the sender's record.
-    """
-
-    request_id: bytes
-    enr_seq: int
-
-
 class Pong(NamedTuple):
     """
     The answer to PING.
 
+    @ivar request_id: up to 8 bytes, as in all messages.
     @ivar enr_seq: number of the sender's record.
     @ivar ip: where the PING came from, unwrapped, and so is C{port}.
     """
@@ -73,17 +72,6 @@ class Pong(NamedTuple):
     enr_seq: int
     ip: IPAddress
     port: int
-
-
-class FindNode(NamedTuple):
-    """
-    "Whom do you know at these distances?"
-
-    @ivar distances: logarithmic ones from the recipient; 0 asks for its own record. Any number of 64 bits.
-    """
-
-    request_id: bytes
-    distances: tuple[int, ...]
 
 
 class Nodes(NamedTuple):
@@ -99,39 +87,62 @@ class Nodes(NamedTuple):
     records: tuple[bytes, ...]
 
 
-class TalkRequest(NamedTuple):
-    """
-    A request of another protocol.
-
-    @ivar protocol: its name.
-    """
-
-    request_id: bytes
-    protocol: bytes
-    message: bytes
-
-
 class TalkResponse(NamedTuple):
-    """The answer to L{TalkRequest}; empty from those who do not know the protocol."""
+    """The answer to TALKREQ; empty from those who do not know the protocol."""
 
     request_id: bytes
     message: bytes
 
 
 Response = Pong | Nodes | TalkResponse
-Message = Ping | FindNode | TalkRequest | Response
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 
+# Canonical RLP of what has up to eight bytes is a regular language: bytes, of which the content is the pattern's last
+# group, and numbers.
+_LONGER = range(2, 9)
+_ID = b"|".join([rb"([\0-\x7f])|\x80()|\x81([\x80-\xff])", *(rb"%c(.{%d})" % (_STRING + n, n) for n in _LONGER)])
+_UINT = b"|".join([rb"[\1-\x80]|\x81[\x80-\xff]", *(rb"%c[^\0].{%d}" % (_STRING + n, n - 1) for n in _LONGER)])
+_PING = re.compile(rb"..(?:%b)(?:%b)" % (_ID, _UINT), re.DOTALL).fullmatch
+_HEAD = re.compile(rb".(?:[\xc0-\xf7]|\xf8.|\xf9..)(?:%b)" % _ID, re.DOTALL).match
 
-def decode(data: bytes) -> Message:
-    """
-    Read a message.
 
-    @raise InvalidRLP: unknown type, or not exactly a list of the type's shape.
+def read_ping(data: bytes) -> bytes:
     """
-    decoder = _DECODERS.get(data[0]) if data else None
+    The request's id in a PING, whose other item, the number of the sender's record, is for others to ask for.
+
+    @param data: the message, its type included, as for all that read.
+    @raise InvalidRLP: not exactly a list of the type's shape; likewise.
+    """
+    match = _PING(data)
+    if match is None or data[_BODY] != _LIST + len(data) - 2:
+        raise InvalidRLP("malformed PING")
+    return match[match.lastindex or 0]
+
+
+def read_findnode(data: bytes) -> tuple[bytes, tuple[int, ...]]:
+    """The request's id, and the distances: logarithmic ones from the recipient, any numbers of 64 bits."""
+    request_id, position = _enter(data)
+    return request_id, _read_distances(data[position:])
+
+
+def read_talk_request(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """The request's id, the name of the other protocol, and its request."""
+    request_id, position = _enter(data)
+    protocol, position = _read_bytes(data, position)
+    message, position = _read_bytes(data, position)
+    _read_end(data, position)
+    return request_id, protocol, message
+
+
+def decode_response(data: bytes) -> Response:
+    """
+    Read an answer.
+
+    @raise InvalidRLP: not of a type that answers, or not exactly a list of the type's shape.
+    """
+    decoder = _RESPONSES.get(data[0]) if data else None
     if decoder is None:
         raise InvalidRLP("unknown message type" if data else "message contains no data")
     return decoder(data)
@@ -139,30 +150,22 @@ def decode(data: bytes) -> Message:
 
 def _enter(data: bytes) -> tuple[bytes, int]:
     """The id of the request, and the offset after it; the list ends where the data does."""
-    size = len(data) - _BODY
-    if 0 < size <= 56 and data[_BODY] == _LIST + size - 1:
-        start = _BODY + 1
-    else:
-        is_list, _, start, stop = read_field(data, _BODY, len(data))
-        if not is_list or stop != len(data):
-            raise InvalidRLP("expected one list")
-    request_id, position = _read_bytes(data, start)
-    if len(request_id) > MAX_REQUEST_ID:
-        raise InvalidRLP(f"request ID larger than {MAX_REQUEST_ID} bytes")
-    return request_id, position
+    match = _HEAD(data)
+    if match is None:
+        raise InvalidRLP(f"expected one list, and a request ID of up to {MAX_REQUEST_ID} bytes")
+    size = len(data) - _BODY - 1
+    if size > _SHORT or data[_BODY] != _LIST + size:  # of a short list, as most are, there is no more to see
+        _read_end(data, read_field(data, _BODY, len(data))[3])
+    return match[match.lastindex or 0], match.end()
 
 
 def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
     """The bytes at C{position}, and the offset after them."""
-    if position >= len(data):
-        raise InvalidRLP("truncated RLP")
-    first = data[position]
-    start = position + 1
-    if first < _STRING:
-        return data[position:start], start
-    if first < _LONG_STRING:
-        stop = start + first - _STRING
-        if stop <= len(data) and (stop - start != 1 or data[start] >= _STRING):
+    if position < len(data):
+        size = data[position] - _STRING
+        start = position + 1
+        stop = start + size
+        if 1 < size <= _SHORT and stop <= len(data):  # as most are
             return data[start:stop], stop
     field = read_field(data, position, len(data))
     return read_bytes(data, field), field[3]
@@ -170,22 +173,22 @@ def _read_bytes(data: bytes, position: int) -> tuple[bytes, int]:
 
 def _read_uint(data: bytes, position: int, size: int = 8) -> tuple[int, int]:
     """The unsigned integer at C{position}, of at most C{size} bytes, and the offset after it."""
-    written, position = _read_bytes(data, position)
-    if len(written) > size or written[:1] == b"\0":
-        raise InvalidRLP(f"not an unsigned integer of {size} bytes")
-    return int.from_bytes(written, "big"), position
+    field = read_field(data, position, len(data))
+    return read_uint(data, field, size), field[3]
 
 
 def _read_end(data: bytes, position: int) -> None:
     if position != len(data):
-        raise InvalidRLP("more items than the message has")
+        raise InvalidRLP("more than the message has")
 
 
-def _decode_ping(data: bytes) -> Ping:
-    request_id, position = _enter(data)
-    enr_seq, position = _read_uint(data, position)
-    _read_end(data, position)
-    return Ping(request_id, enr_seq)
+@lru_cache(REMEMBERED_DISTANCES)
+def _read_distances(data: bytes) -> tuple[int, ...]:
+    """A list of distances and nothing after it; remembered, since lookups ask for few combinations."""
+    field = read_field(data, 0, len(data))
+    _read_end(data, field[3])
+    distances = read_exact_list(data, field, 0, MAX_DISTANCES)
+    return tuple(read_uint(data, distance) for distance in distances)
 
 
 def _decode_pong(data: bytes) -> Pong:
@@ -200,21 +203,6 @@ def _decode_pong(data: bytes) -> Pong:
     return Pong(request_id, enr_seq, ip, port)
 
 
-def _decode_findnode(data: bytes) -> FindNode:
-    request_id, position = _enter(data)
-    is_list, _, position, stop = read_field(data, position, len(data))
-    _read_end(data, stop)
-    if not is_list:
-        raise InvalidRLP("expected a list of distances")
-    distances: list[int] = []
-    while position < stop:
-        if len(distances) == MAX_DISTANCES:
-            raise InvalidRLP(f"more than {MAX_DISTANCES} distances")
-        distance, position = _read_uint(data, position)
-        distances.append(distance)
-    return FindNode(request_id, tuple(distances))
-
-
 def _decode_nodes(data: bytes) -> Nodes:
     request_id, position = _enter(data)
     total, position = _read_uint(data, position, 1)
@@ -224,14 +212,6 @@ def _decode_nodes(data: bytes) -> Nodes:
     return Nodes(request_id, total, tuple(data[begin:stop] for _, begin, _, stop in records))
 
 
-def _decode_talk_request(data: bytes) -> TalkRequest:
-    request_id, position = _enter(data)
-    protocol, position = _read_bytes(data, position)
-    message, position = _read_bytes(data, position)
-    _read_end(data, position)
-    return TalkRequest(request_id, protocol, message)
-
-
 def _decode_talk_response(data: bytes) -> TalkResponse:
     request_id, position = _enter(data)
     message, position = _read_bytes(data, position)
@@ -239,12 +219,9 @@ def _decode_talk_response(data: bytes) -> TalkResponse:
     return TalkResponse(request_id, message)
 
 
-_DECODERS: dict[int, Callable[[bytes], Message]] = {
-    MessageType.PING: _decode_ping,
+_RESPONSES: dict[int, Callable[[bytes], Response]] = {
     MessageType.PONG: _decode_pong,
-    MessageType.FINDNODE: _decode_findnode,
     MessageType.NODES: _decode_nodes,
-    MessageType.TALKREQ: _decode_talk_request,
     MessageType.TALKRESP: _decode_talk_response,
 }
 
@@ -253,7 +230,11 @@ _DECODERS: dict[int, Callable[[bytes], Message]] = {
 
 
 def encode_ping(request_id: bytes, enr_seq: int) -> bytes:
-    """A L{Ping}."""
+    """
+    A PING.
+
+    @param enr_seq: the number of our record.
+    """
     return b"\1" + write_list((write_bytes(request_id), write_uint(enr_seq)))
 
 
@@ -272,13 +253,14 @@ def encode_pong(request_id: bytes, fields: bytes) -> bytes:
 
 
 def encode_findnode(request_id: bytes, distances: Iterable[int]) -> bytes:
-    """A L{FindNode}."""
+    """A FINDNODE."""
     return b"\3" + write_list((write_bytes(request_id), write_list(map(write_uint, distances))))
 
 
-def encode_nodes(request_id: bytes, records: Iterable[bytes]) -> list[bytes]:
+def nodes_fields(records: Iterable[bytes]) -> list[bytes]:
     """
-    The L{Nodes} of one answer, as few as hold all records; one without any if there are none.
+    What follows the request's id in each of the L{Nodes} of one answer, which are as few as hold all records; one
+    without any if there are none.
 
     @param records: encoded ones, so few that they fit into L{MAX_TOTAL} messages.
     """
@@ -290,12 +272,22 @@ def encode_nodes(request_id: bytes, records: Iterable[bytes]) -> list[bytes]:
             chunks.append([])
             size = len(record)
         chunks[-1].append(record)
-    head = write_bytes(request_id) + write_uint(len(chunks))
-    return [b"\4" + write_list((head, write_list(chunk))) for chunk in chunks]
+    total = write_uint(len(chunks))
+    return [total + write_list(chunk) for chunk in chunks]
+
+
+def encode_nodes(request_id: bytes, fields: Iterable[bytes]) -> list[bytes]:
+    """
+    The L{Nodes} of one answer.
+
+    @param fields: see L{nodes_fields}.
+    """
+    written = write_bytes(request_id)
+    return [b"\4" + write_list((written, each)) for each in fields]
 
 
 def encode_talk_request(request_id: bytes, protocol: bytes, message: bytes) -> bytes:
-    """A L{TalkRequest}."""
+    """A TALKREQ."""
     return b"\5" + write_list((write_bytes(request_id), write_bytes(protocol), write_bytes(message)))
 
 

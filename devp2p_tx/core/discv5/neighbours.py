@@ -61,9 +61,10 @@ class Neighbours:
         A node made a session with us. Where its record says that it is elsewhere, that is not proved, and as good as if
         another node had told it.
         """
-        self.changed = True
         node = Node.from_record(record, self._local.versions)
         if node.ip == ip and node.udp == port:
+            self.changed = True
             self._table.add_inbound(node, now)
         elif self._table.initialised and node.udp and self._policy.relay_fault(ip, node.ip) is None:
+            self.changed = True
             self._table.add_found(node, now)

@@ -14,6 +14,7 @@ ephemeral key, and the sender's record if the challenge asks for it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from devp2p_tx.core.crypto.ciphers import SeekableStream, seekable_ctr_stream
@@ -47,6 +48,8 @@ ORDINARY_SIZE = AUTH_START + ID_SIZE
 #: Bytes of a message that fit into an ordinary packet.
 MAX_MESSAGE_SIZE = MAX_SIZE - ORDINARY_SIZE - TAG_SIZE
 _MIN_ORDINARY_SIZE = AUTH_START + MIN_MESSAGE_SIZE
+#: How many nodes L{mask_of} remembers: a mask is dear to make, and takes 1.4 KiB.
+REMEMBERED_MASKS = 256
 _ID_SIZE_WRITTEN = ID_SIZE.to_bytes(2, "big")
 
 
@@ -91,8 +94,9 @@ class HandshakeAuth(NamedTuple):
     record: bytes
 
 
+@lru_cache(REMEMBERED_MASKS)
 def mask_of(node_id: bytes) -> SeekableStream:
-    """What masks, and unmasks, the headers of packets to a node."""
+    """What masks, and unmasks, the headers of packets to a node; remembered from a challenge to its handshake."""
     return seekable_ctr_stream(node_id[:16])
 
 

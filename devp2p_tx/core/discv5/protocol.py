@@ -37,7 +37,7 @@ from typing import TypeVar
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
-from devp2p_tx.core.datagram import Datagram
+from devp2p_tx.core.datagram import Outgoing
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import Calls
 from devp2p_tx.core.discv5.events import (
@@ -57,9 +57,9 @@ from devp2p_tx.core.discv5.events import (
     TalkCall,
 )
 from devp2p_tx.core.discv5.filter import PacketFilter
-from devp2p_tx.core.discv5.messages import FindNode, Nodes, Ping, Pong, TalkRequest
+from devp2p_tx.core.discv5.messages import MessageType, Nodes, Pong
 from devp2p_tx.core.discv5.packets import InvalidPacket, NotDiscv5, Packet, PacketReader, PacketWriter, masked
-from devp2p_tx.core.discv5.relay import PROTOCOL, NodeTable, read_told, tellable_records
+from devp2p_tx.core.discv5.relay import PROTOCOL, NodeTable, ToldNodes, read_told
 from devp2p_tx.core.discv5.session import (
     CHALLENGE_LIFE,
     Challenge,
@@ -70,14 +70,11 @@ from devp2p_tx.core.discv5.session import (
     Session,
     Sessions,
     accept_handshake,
-    endpoint_of,
     initiate,
 )
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
-from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
     AddressRefused,
@@ -90,8 +87,6 @@ from devp2p_tx.errors import (
     Timeout,
 )
 
-#: How many nodes an answer to FINDNODE has in all.
-MAX_RESULTS = 16
 #: How many NODES of an answer are heard.
 MAX_ANSWERS = 5
 #: Calls in flight or queued.
@@ -134,6 +129,7 @@ class Discv5:
         self._local = local
         self._table = table
         self._policy = AddressPolicy(lan=True) if policy is None else policy
+        self._told = ToldNodes(local, table, self._policy)
         self._outgoing = OutgoingBudget.udp() if outgoing is None else outgoing
         self._random_bytes = random_bytes
         self._pool = RandomPool(random_bytes)
@@ -141,16 +137,20 @@ class Discv5:
         self._writer = PacketWriter(local.node_id, protocol_id)
         self._sessions = Sessions()
         self._challenges = Challenges()
-        self._outbox: list[Datagram] = []
+        self._outbox: list[Outgoing] = []
         self._events: list[Event] = []
         self._calls = Calls()
         self._known_calls: set[Call] = set()
         self._talk: dict[bytes, TalkHandler] = {}
+        self._requests: dict[int, Callable[[bytes, Session, float], None]] = {
+            MessageType.PING: self._answer_ping,
+            MessageType.FINDNODE: self._answer_findnode,
+            MessageType.TALKREQ: self._answer_talk_request,
+        }
         self._closed = False
-        self._own_ip: tuple[Record | None, IPAddress | None] = (None, None)
 
-    def datagrams_to_send(self) -> list[Datagram]:
-        """Take what is to be sent."""
+    def datagrams_to_send(self) -> list[Outgoing]:
+        """Take what is to be sent: data, and the address and port that it goes to."""
         outbox, self._outbox = self._outbox, []
         return outbox
 
@@ -257,7 +257,7 @@ class Discv5:
             raise LocalProtocolError("too many calls in flight")
         if not self._policy.permits(to.ip, PROTOCOL):
             raise AddressRefused(f"{to.ip} may not be contacted")
-        has_session = self._sessions.get((to.node_id, *endpoint_of(to.ip, to.port))) is not None
+        has_session = self._sessions.get((to.node_id, to.ip, to.port)) is not None
         if not has_session and not self._outgoing.take(to.ip, now):
             self._policy.count(PROTOCOL, BUDGET)
             raise OverBudget("too many packets to nodes that never answered")
@@ -271,16 +271,15 @@ class Discv5:
 
     def _send_call(self, call: Call, now: float) -> None:
         self._local.add_contact(call.ip, now)
-        session = self._sessions.get((call.node_id, *endpoint_of(call.ip, call.port)))
-        iv = self._pool.take(packets.IV_SIZE)
+        session = self._sessions.get((call.node_id, call.ip, call.port))
         if session is None:
             nonce = self._pool.take(packets.NONCE_SIZE)
-            head = masked(self._writer.ordinary(iv, nonce), packets.mask_of(call.node_id))
-            datagram = head + self._pool.take(packets.RANDOM_MESSAGE_SIZE)
+            head = self._writer.ordinary(self._pool.take(packets.IV_SIZE), nonce)
+            random_message = self._pool.take(packets.RANDOM_MESSAGE_SIZE)
+            datagram = masked(head, packets.mask_of(call.node_id)) + random_message
         else:
-            nonce = session.next_nonce(self._pool.take(8))
-            datagram = session.packet(call.message, iv, nonce)
-        self._outbox.append(Datagram(datagram, call.ip, call.port))
+            datagram, nonce = session.write(call.message, self._pool)
+        self._outbox.append((datagram, call.ip, call.port))
         self._calls.sent(call, nonce, now)
 
     def _record(self, unix_time: float) -> Record:
@@ -336,7 +335,7 @@ class Discv5:
             return Refusal.NOT_DISCV5
         if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
             return Refusal.FORBIDDEN
-        if self.filter.hosts and self.filter.hosts.has(ip, now):
+        if self.filter.hosts.bans and self.filter.hosts.has(ip, now):
             return Refusal.BANNED
         head = self._reader.ordinary_head(data)
         if head is None:
@@ -347,9 +346,9 @@ class Discv5:
         self, head: bytes, sealed: bytes, ip: IPAddress, port: int, now: float, unix_time: float
     ) -> Refusal | None:
         source, nonce = head[packets.AUTH_START :], head[packets.NONCE_START : packets.NONCE_STOP]
-        if self.filter.nodes and self.filter.nodes.has(source, now):
+        if self.filter.nodes.bans and self.filter.nodes.has(source, now):
             return Refusal.BANNED
-        session = self._sessions.get((source, *endpoint_of(ip, port)))
+        session = self._sessions.get((source, ip, port))
         if session is not None:
             message = session.read(nonce, sealed, head)
             if message is not None:
@@ -376,7 +375,7 @@ class Discv5:
         """Ask who sent a packet that cannot be read."""
         if not self.filter.take(ip, now):
             return Refusal.OVER_BUDGET
-        endpoint = endpoint_of(ip, port)
+        endpoint = ip, port
         challenge = self._challenges.get(source, endpoint, now)
         if challenge is None:
             record = self._table.record(source)
@@ -385,7 +384,7 @@ class Discv5:
             datagram = masked(head, packets.mask_of(source))
             challenge = Challenge(source, head, datagram, record, now + CHALLENGE_LIFE)
             self._challenges.put(endpoint, challenge)
-        self._outbox.append(Datagram(challenge.datagram, ip, port))
+        self._outbox.append((challenge.datagram, ip, port))
         return None
 
     def _receive_handshake(
@@ -394,7 +393,7 @@ class Discv5:
         source = packet.authdata[: packets.ID_SIZE]
         if self.filter.nodes.has(source, now):
             return Refusal.BANNED
-        challenge = self._challenges.take(source, endpoint_of(ip, port), now)
+        challenge = self._challenges.take(source, (ip, port), now)
         if challenge is None:
             return Refusal.UNSOLICITED
         try:
@@ -436,60 +435,43 @@ class Discv5:
         A message that does not fit beside that follows it, and a PING goes in its place, whose answer nobody awaits.
         """
         datagram, nonce = handshake.write(call.message, record, self._writer, self._pool)
-        following: list[Datagram] = []
+        following: list[Outgoing] = []
         if len(datagram) > packets.MAX_SIZE:
             ping = messages.encode_ping(self._pool.take(REQUEST_ID_SIZE), seq)
             datagram, _ = handshake.write(ping, record, self._writer, self._pool)
-            nonce = handshake.session.next_nonce(self._pool.take(8))
-            packet = handshake.session.packet(call.message, self._pool.take(packets.IV_SIZE), nonce)
-            following.append(Datagram(packet, call.ip, call.port))
-        self._outbox += [Datagram(datagram, call.ip, call.port), *following]
+            packet, nonce = handshake.session.write(call.message, self._pool)
+            following.append((packet, call.ip, call.port))
+        self._outbox += [(datagram, call.ip, call.port), *following]
         self._calls.sent(call, nonce, now)
 
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def _receive_message(self, data: bytes, session: Session, now: float, unix_time: float) -> Refusal | None:
+        answer = self._requests.get(data[0]) if data else None
         try:
-            message = messages.decode(data)
+            if answer is None:
+                return self._receive_response(messages.decode_response(data), session, now)
+            answer(data, session, unix_time)
         except InvalidRLP:
             return Refusal.BAD_MESSAGE
-        if isinstance(message, Ping):
-            self._answer_ping(message, session, unix_time)
-        elif isinstance(message, FindNode):
-            self._answer_findnode(message, session, unix_time)
-        elif isinstance(message, TalkRequest):
-            self._answer_talk_request(message, session)
-        else:
-            return self._receive_response(message, session, now)
         return None
 
     def _send(self, session: Session, message: bytes) -> None:
-        self._outbox.append(Datagram(session.write(message, self._pool), session.ip, session.port))
+        datagram, _ = session.write(message, self._pool)
+        self._outbox.append((datagram, session.ip, session.port))
 
-    def _answer_ping(self, ping: Ping, session: Session, unix_time: float) -> None:
+    def _answer_ping(self, data: bytes, session: Session, unix_time: float) -> None:
+        request_id = messages.read_ping(data)
         seq = self._record(unix_time).seq
         if session.pong[0] != seq:
             session.pong = (seq, messages.pong_fields(seq, session.ip, session.port))
-        self._send(session, messages.encode_pong(ping.request_id, session.pong[1]))
+        self._send(session, messages.encode_pong(request_id, session.pong[1]))
 
-    def _answer_findnode(self, findnode: FindNode, session: Session, unix_time: float) -> None:
-        records: list[bytes] = []
-        for distance in dict.fromkeys(findnode.distances):
-            if distance == 0:
-                records += self._own_record(session.ip, unix_time)
-            elif distance <= ID_BITS:
-                records += tellable_records(self._table, distance, session.ip, self._policy)
-            if len(records) >= MAX_RESULTS:
-                break
-        for message in messages.encode_nodes(findnode.request_id, records[:MAX_RESULTS]):
+    def _answer_findnode(self, data: bytes, session: Session, unix_time: float) -> None:
+        request_id, distances = messages.read_findnode(data)
+        fields = self._told.fields(distances, session.ip, unix_time)
+        for message in messages.encode_nodes(request_id, fields):
             self._send(session, message)
-
-    def _own_record(self, asker: IPAddress, unix_time: float) -> list[bytes]:
-        """Our record, if it may be told to the asker."""
-        record = self._record(unix_time)
-        if self._own_ip[0] is not record:
-            self._own_ip = (record, preferred_endpoint(record).ip)
-        return [record.encoded] if self._policy.relay_fault(asker, self._own_ip[1]) is None else []
 
     def _receive_response(self, response: messages.Response, session: Session, now: float) -> Refusal | None:
         call = self._calls.active(session.node_id)
@@ -552,18 +534,19 @@ class Discv5:
         @raise LocalProtocolError: the answer is too long for a packet.
         """
         written = _fitting(messages.encode_talk_response(request.request_id, message))
-        session = self._sessions.get((request.node_id, *endpoint_of(request.ip, request.port)))
+        session = self._sessions.get((request.node_id, request.ip, request.port))
         if session is None or self._closed:
             return False
         self._send(session, written)
         return True
 
-    def _answer_talk_request(self, request: TalkRequest, session: Session) -> None:
-        handler = self._talk.get(request.protocol)
+    def _answer_talk_request(self, data: bytes, session: Session, unix_time: float) -> None:
+        request_id, protocol, message = messages.read_talk_request(data)
+        handler = self._talk.get(protocol)
         if handler is None:
-            self._send(session, messages.encode_talk_response(request.request_id, b""))
+            self._send(session, messages.encode_talk_response(request_id, b""))
             return
-        incoming = IncomingTalk(session.node_id, session.ip, session.port, *request)
+        incoming = IncomingTalk(session.node_id, session.ip, session.port, request_id, protocol, message)
         answer = handler(incoming)
         if answer is not None:
             self.answer_talk(incoming, answer)

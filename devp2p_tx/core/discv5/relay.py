@@ -11,14 +11,20 @@ from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.enr.endpoints import VERSIONS, preferred_endpoint
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
-from devp2p_tx.core.kademlia.distance import log_distance
+from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 
 #: What is counted as refused by us.
 PROTOCOL = "discv5"
 #: Told nodes with this UDP port or a lower one are not believed.
 MAX_LOW_PORT = 1024
+#: How many nodes an answer to FINDNODE has in all.
+MAX_RESULTS = 16
+#: Answers that are remembered for the rest of a second; beyond it all of them are forgotten.
+MAX_REMEMBERED_ANSWERS = 256
 
 
 class KnownNode(Protocol):
@@ -44,13 +50,57 @@ class NodeTable(Protocol):
         """A node proved to have this record, and to be at C{ip} and C{port}, wherever the record says that it is."""
 
 
-def tellable_records(table: NodeTable, distance: int, asker: IPAddress, policy: AddressPolicy) -> list[bytes]:
-    """The encoded records of nodes at a logarithmic distance of 1..256 that may be told to the asker."""
-    return [
-        node.record.encoded
-        for node in table.at_distance(distance)
-        if node.record is not None and policy.relay_fault(asker, node.ip) is None
-    ]
+class ToldNodes:
+    """
+    The nodes that FINDNODE is answered with.
+
+    Lookups ask for few combinations of distances, and all for the farthest ones, so an answer is made once a second for
+    each kind of asker. In the next second it may begin with another node.
+    """
+
+    def __init__(self, local: LocalRecord, table: NodeTable, policy: AddressPolicy) -> None:
+        """
+        @param local: our record, which distance 0 is for.
+        @param policy: says who may be told what.
+        """
+        self._local = local
+        self._table = table
+        self._policy = policy
+        self._answers: dict[tuple[tuple[int, ...], int], list[bytes]] = {}
+        self._made: tuple[int, Record | None] = (0, None)
+
+    def fields(self, distances: tuple[int, ...], asker: IPAddress, unix_time: float) -> list[bytes]:
+        """An answer, as L{nodes_fields} gives it."""
+        made = int(unix_time), self._local.record(int(unix_time * 1000))
+        if made != self._made or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
+            self._made = made
+            self._answers.clear()
+        key = distances, self._policy.standpoint(asker)
+        fields = self._answers.get(key)
+        if fields is None:
+            fields = self._answers[key] = nodes_fields(self._records(distances, asker))
+        return fields
+
+    def _records(self, distances: Iterable[int], asker: IPAddress) -> list[bytes]:
+        records: list[bytes] = []
+        for distance in dict.fromkeys(distances):
+            records += [
+                record.encoded
+                for record, ip in self._nodes(distance)
+                if record is not None and self._policy.relay_fault(asker, ip) is None
+            ]
+            if len(records) >= MAX_RESULTS:
+                break
+        return records[:MAX_RESULTS]
+
+    def _nodes(self, distance: int) -> Iterable[tuple[Record | None, IPAddress | None]]:
+        """The nodes at a distance, ourselves included."""
+        if distance == 0:
+            own = self._made[1]
+            return [] if own is None else [(own, preferred_endpoint(own).ip)]
+        if distance > ID_BITS:
+            return []
+        return ((node.record, node.ip) for node in self._table.at_distance(distance))
 
 
 def read_told(

@@ -48,15 +48,10 @@ _KEY_AGREEMENT = b"discovery v5 key agreement"
 _IDENTITY_PROOF = b"discovery v5 identity proof"
 
 RandomBytes = Callable[[int], bytes]
-#: The IP address as a number, that of IPv6 negative, and the port: quicker to compare than addresses are.
-Endpoint = tuple[int, int]
-#: Whom a session is with.
-SessionKey = tuple[bytes, int, int]
-
-
-def endpoint_of(ip: IPAddress, port: int) -> Endpoint:
-    """The key of a UDP endpoint; C{ip} is unwrapped."""
-    return (int(ip) if ip.version == 4 else ~int(ip)), port
+#: An unwrapped address, and a UDP port there.
+Endpoint = tuple[IPAddress, int]
+#: Whom a session is with: a node id, and its endpoint.
+SessionKey = tuple[bytes, IPAddress, int]
 
 
 class RandomPool:
@@ -148,7 +143,7 @@ class Session:
         self.node_id = node_id
         self.ip = ip
         self.port = port
-        self.key: SessionKey = (node_id, *endpoint_of(ip, port))
+        self.key: SessionKey = (node_id, ip, port)
         self.messages = 0
         self.pong = (-1, b"")
         self.mask = packets.mask_of(node_id)
@@ -166,17 +161,15 @@ class Session:
         """A message, sealed with its head."""
         return self._seal(nonce, message, head)
 
-    def packet(self, message: bytes, iv: bytes, nonce: bytes) -> bytes:
-        """An ordinary packet."""
-        header = self._prefix + nonce + self._suffix
-        seek, update = self.mask
-        seek(iv)
-        return iv + update(header) + self._seal(nonce, message, iv + header)
-
-    def write(self, message: bytes, pool: RandomPool) -> bytes:
-        """The next ordinary packet."""
+    def write(self, message: bytes, pool: RandomPool) -> tuple[bytes, bytes]:
+        """The next ordinary packet, and its nonce."""
         random = pool.take(_PACKET_RANDOMNESS)
-        return self.packet(message, random[: packets.IV_SIZE], self.next_nonce(random[packets.IV_SIZE :]))
+        iv = random[: packets.IV_SIZE]
+        nonce = self.next_nonce(random[packets.IV_SIZE :])
+        header = self._prefix + nonce + self._suffix
+        seek, mask = self.mask
+        seek(iv)
+        return iv + mask(header) + self._seal(nonce, message, iv + header), nonce
 
     def read(self, nonce: bytes, sealed: bytes, head: bytes) -> bytes | None:
         """The message of a packet; C{None} if it is not of this session."""

@@ -22,6 +22,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.crypto.signatures import SIZE as SIGNATURE_SIZE
 from devp2p_tx.core.crypto.signatures import is_signed_by
 from devp2p_tx.core.enr.entries import ID, SECP256K1, ReadableEntry
+from devp2p_tx.core.rlpfields import Field, read_bytes, read_exact_list, read_field, read_uint, write_list
 from devp2p_tx.errors import InvalidNode, InvalidRLP, LocalProtocolError, RemoteProtocolError
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ MAX_SIZE = 300
 #: The prefix of the text form.
 TEXT_PREFIX = "enr:"
 _SCHEME = b"v4"
+_SCHEME_WRITTEN = rlp.encode(_SCHEME)
 _TOO_BIG = f"record bigger than {MAX_SIZE} bytes"
 _BASE64URL = re.compile("[A-Za-z0-9_-]*")
 
@@ -45,12 +47,12 @@ class RecordParts(NamedTuple):
 
     @ivar signature: as it stands in the record, of any length.
     @ivar seq: the sequence number, 64 bits.
-    @ivar pairs: keys, ascending, and the RLP encodings of their values.
+    @ivar values: keys, ascending, and the RLP encodings of their values.
     """
 
     signature: bytes
     seq: int
-    pairs: tuple[tuple[bytes, bytes], ...]
+    values: Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,14 +61,14 @@ class Record:
     A record whose signature is valid. Two records are equal if their encodings are.
 
     @ivar seq: the sequence number, which the owner raises with every change; 64 bits.
-    @ivar pairs: keys, ascending, and the RLP encodings of their values.
+    @ivar values: keys, ascending, and the RLP encodings of their values.
     @ivar signature: C{r || s}, 64 bytes.
     @ivar public_key: the owner's.
     @ivar encoded: the record as the wire has it.
     """
 
     seq: int
-    pairs: tuple[tuple[bytes, bytes], ...]
+    values: Mapping[bytes, bytes]
     signature: bytes
     public_key: PublicKey
     encoded: bytes
@@ -89,7 +91,7 @@ class Record:
         encoded = rlp.encode([signature, *content])
         if len(encoded) > MAX_SIZE:
             raise LocalProtocolError(_TOO_BIG)
-        raw = tuple((name, rlp.encode(value)) for name, value in sorted(values.items()))
+        raw = {name: rlp.encode(value) for name, value in sorted(values.items())}
         return cls(seq, raw, signature, key.public_key, encoded)
 
     @classmethod
@@ -99,16 +101,16 @@ class Record:
 
         @raise InvalidRecord: malformed, bigger than 300 bytes, of an unknown identity scheme, or badly signed.
         """
-        parts, items = _parse(data)
-        values = dict(parts.pairs)
-        if values.get(ID.key) != rlp.encode(_SCHEME):
+        parts, content = _parse(data)
+        values = parts.values
+        if values.get(ID.key) != _SCHEME_WRITTEN:
             raise InvalidRecord("invalid signature on node record")
         public_key = _load(values, SECP256K1)
         if public_key is None:
             raise InvalidRecord("record without a valid secp256k1 key")
-        if not is_signed_by(public_key, keccak256(rlp.encode(items[1:])), parts.signature):
+        if not is_signed_by(public_key, keccak256(content), parts.signature):
             raise InvalidRecord("invalid signature on node record")
-        return cls(parts.seq, parts.pairs, parts.signature, public_key, bytes(data))
+        return cls(parts.seq, values, parts.signature, public_key, bytes(data))
 
     @classmethod
     def from_text(cls, text: str) -> Record:
@@ -135,13 +137,13 @@ class Record:
 
     def raw(self, key: bytes) -> bytes | None:
         """The RLP encoding of a key's value; C{None} if the key is absent."""
-        return dict(self.pairs).get(key)
+        return self.values.get(key)
 
     def get(self, entry: ReadableEntry[T]) -> T | None:
         """
         The value of an L{Entry<devp2p_tx.core.enr.entries.Entry>}; C{None} if it is absent or of another shape.
         """
-        return _load(dict(self.pairs), entry)
+        return _load(self.values, entry)
 
     def __eq__(self, other: object) -> bool:
         return self.encoded == other.encoded if isinstance(other, Record) else NotImplemented
@@ -162,22 +164,35 @@ def parse_record(data: bytes) -> RecordParts:
     return _parse(data)[0]
 
 
-def _parse(data: bytes) -> tuple[RecordParts, list[rlp.Item]]:
+def _parse(data: bytes) -> tuple[RecordParts, bytes]:
+    """What a record says, and what its signature is of."""
     if len(data) > MAX_SIZE:
         raise InvalidRecord(_TOO_BIG)
     try:
-        items = rlp.decode(data)
-        if not isinstance(items, list) or len(items) < 2:
+        whole = read_field(data, 0, len(data))
+        items = read_exact_list(data, whole, 0, MAX_SIZE) if whole[0] else []
+        if whole[3] != len(data):
+            raise InvalidRecord("malformed record: data after it")
+        if len(items) < 2:
             raise InvalidRecord("record contains less than two list elements")
         if len(items) % 2:
             raise InvalidRecord("record contains incomplete k/v pair")
-        keys = [rlp.decode_bytes(key) for key in items[2::2]]
-        signature, seq = rlp.decode_bytes(items[0]), rlp.decode_uint(items[1])
+        keys = [read_bytes(data, key) for key in items[2::2]]
+        signature, seq = read_bytes(data, items[0]), read_uint(data, items[1])
+        values = [_read_value(data, value) for value in items[3::2]]
     except InvalidRLP as error:
         raise InvalidRecord(f"malformed record: {error}") from None
     _check_order(keys)
-    pairs = tuple(zip(keys, map(rlp.encode, items[3::2]), strict=True))
-    return RecordParts(signature, seq, pairs), items
+    return RecordParts(signature, seq, dict(zip(keys, values, strict=True))), write_list((data[items[1][1] :],))
+
+
+def _read_value(data: bytes, value: Field) -> bytes:
+    """The encoding of a value, which is canonical down to the last item."""
+    is_list, begin, _, stop = value
+    encoded = data[begin:stop]
+    if is_list:
+        rlp.decode(encoded)
+    return encoded
 
 
 def _check_order(keys: list[bytes]) -> None:

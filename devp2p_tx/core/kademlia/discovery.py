@@ -4,10 +4,11 @@ What both versions of node discovery have in common for whoever owns the socket.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.datagram import Datagram
+from devp2p_tx.core.datagram import Outgoing
 
 
 class Answer(Protocol):
@@ -28,7 +29,7 @@ class DiscoveryCore(Protocol):
 
     def receive_datagram(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Any: ...
 
-    def datagrams_to_send(self) -> list[Datagram]: ...
+    def datagrams_to_send(self) -> Sequence[Outgoing]: ...
 
     def next_events(self) -> list[Any]: ...
 

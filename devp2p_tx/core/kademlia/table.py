@@ -193,8 +193,8 @@ class Table(Generic[N]):
 
     def at_distance(self, distance: int, *, live_only: bool = True) -> list[N]:
         """
-        The entries at a logarithmic distance of 1..256 from us, in random order so that all are told at times; none for
-        other distances.
+        The entries at a logarithmic distance of 1..256 from us, from a random one on, so that all are told at times;
+        none for other distances.
         """
         if not 0 < distance <= ID_BITS:
             return []
@@ -203,8 +203,8 @@ class Table(Generic[N]):
             for entry in self._buckets[max(distance - SHARED_DISTANCE, 0)]
             if (entry.live or not live_only) and (entry.number ^ self._own_number).bit_length() == distance
         ]
-        self._rng.shuffle(found)
-        return found
+        first = int(self._rng.random() * len(found))  # a draw for each place would take longer than all else
+        return found[first:] + found[:first]
 
     def view(self) -> list[BucketView[N]]:
         """The whole content, a copy."""

@@ -107,6 +107,10 @@ class Player:
         )
         self.reader = PacketReader(self.node_id)
 
+    def sent(self) -> list[Datagram]:
+        """What it has sent since."""
+        return [Datagram(*each) for each in self.node.datagrams_to_send()]
+
     @property
     def node_id(self) -> bytes:
         """Its id."""
@@ -150,11 +154,7 @@ class ProtocolTestCase(SynchronousTestCase):
 
     def carry(self, sender: Player, lost: Callable[[Packet], bool] = lambda packet: False) -> list[Delivered]:
         """What a node wants sent is sent, but for what gets lost."""
-        return [
-            self.deliver(datagram, sender)
-            for datagram in sender.node.datagrams_to_send()
-            if not lost(self.unmask(datagram))
-        ]
+        return [self.deliver(datagram, sender) for datagram in sender.sent() if not lost(self.unmask(datagram))]
 
     def deliver(self, datagram: Datagram, sender: Player) -> Delivered:
         """Bring a datagram to where it belongs."""

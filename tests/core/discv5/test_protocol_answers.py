@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.events import Call, IncomingTalk, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.messages import Nodes, Pong
-from devp2p_tx.core.discv5.protocol import MAX_RESULTS
+from devp2p_tx.core.discv5.relay import MAX_REMEMBERED_ANSWERS, MAX_RESULTS
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
@@ -26,24 +26,24 @@ class AnswerTestCase(ProtocolTestCase):
     def write(self, message: bytes) -> Refusal | None:
         """Alice says something."""
         (session,) = self.alice.node._sessions._sessions.values()
-        datagram = session.write(message, self.alice.node._pool)
+        datagram, _ = session.write(message, self.alice.node._pool)
         return self.receive(datagram, self.bob, self.alice.ip, self.alice.port)
 
-    def ask(self, message: bytes) -> list[messages.Message]:
+    def ask(self, message: bytes) -> list[messages.Response]:
         """Alice says something; what Bob answers."""
         self.assertIsNone(self.write(message))
         return self.answers()
 
-    def answers(self) -> list[messages.Message]:
+    def answers(self) -> list[messages.Response]:
         """What Bob says to Alice."""
         (session,) = self.alice.node._sessions._sessions.values()
         found = []
-        for datagram in self.bob.node.datagrams_to_send():
+        for datagram in self.bob.sent():
             self.assertEqual((datagram.ip, datagram.port), (self.alice.ip, self.alice.port))
             packet = self.unmask(datagram)
             message = session.read(packet.nonce, packet.message, packet.head)
             assert message is not None
-            found.append(messages.decode(message))
+            found.append(messages.decode_response(message))
         return found
 
 
@@ -84,12 +84,12 @@ class PingTests(AnswerTestCase):
     def test_replay(self) -> None:
         """The protocol does not know replays of what was read; they get the same answer, to the same address."""
         (session,) = self.alice.node._sessions._sessions.values()
-        datagram = session.write(messages.encode_ping(b"id", 7), self.alice.node._pool)
+        datagram, _ = session.write(messages.encode_ping(b"id", 7), self.alice.node._pool)
         for _ in range(2):
             self.assertIsNone(self.receive(datagram, self.bob, self.alice.ip, self.alice.port))
             self.assertEqual(len(self.answers()), 1)
         self.assertIsNone(self.receive(datagram, self.bob, ip_address("99.9.9.9"), 9))
-        (challenge,) = self.bob.node.datagrams_to_send()
+        (challenge,) = self.bob.sent()
         self.assertEqual(len(challenge.data), packets.MIN_SIZE)
 
     def test_higher_version(self) -> None:
@@ -161,7 +161,7 @@ class FindNodeTests(AnswerTestCase):
         self.assertEqual(len(big[0].encoded), 300)
         self.bob.table.neighbours[256] = [Neighbour(record, ip_address("98.1.1.1")) for record in big]
         self.assertIsNone(self.write(messages.encode_findnode(b"requests", [256])))
-        datagrams = self.bob.node.datagrams_to_send()
+        datagrams = self.bob.sent()
         self.assertEqual(len(datagrams), 6)
         self.assertLessEqual(max(len(each.data) for each in datagrams), packets.MAX_SIZE)
 
@@ -185,6 +185,39 @@ class FindNodeTests(AnswerTestCase):
             Neighbour(make_record(6, text), ip_address(text)) for text in ("127.0.0.1", "192.168.1.1", "224.0.0.1")
         ]
         self.assertEqual(len(self.records(256)), 2)
+
+    def test_remembered(self) -> None:
+        """An answer is made once a second, for each combination of distances."""
+        self.told(5)
+        for distances, asked in [([256], [256]), ([256], []), ([255, 256], [255, 256]), ([256], [])]:
+            self.bob.table.asked.clear()
+            self.records(*distances)
+            self.assertEqual(self.bob.table.asked, asked)
+        self.now += 1
+        (other,) = self.told(6)
+        self.assertEqual(self.records(256), [other.encoded])
+
+    def test_remembered_for_each_kind_of_asker(self) -> None:
+        """What a host of the LAN is told others are not, be it in the same second."""
+        self.told(5, ip="192.168.1.1")
+        for ip, told in [("192.168.1.2", 1), ("99.1.1.1", 0), ("192.168.1.2", 1)]:
+            self.alice.ip = ip_address(ip)
+            self.alice.restart()
+            self.connect()
+            self.assertEqual(len(self.records(256)), told)
+
+    def test_new_record_is_told_at_once(self) -> None:
+        """Our own record is not remembered beyond its life."""
+        self.records(0)
+        self.bob.local.set(COUNTER, b"1")
+        self.now += 0.01
+        self.assertEqual(self.records(0), [self.bob.local.record(int(self.unix_time * 1000)).encoded])
+
+    def test_bound_of_remembered_answers(self) -> None:
+        """However many combinations somebody asks for."""
+        for number in range(MAX_REMEMBERED_ANSWERS + 10):
+            self.records(255, 1000 + number)
+            self.assertLessEqual(len(self.bob.node._told._answers), MAX_REMEMBERED_ANSWERS)
 
 
 class TalkTests(AnswerTestCase):
@@ -257,7 +290,7 @@ class TalkTests(AnswerTestCase):
         size = packets.MAX_MESSAGE_SIZE - len(messages.encode_talk_response(bytes(8), bytes(1000))) + 1000
         self.assertRaises(LocalProtocolError, self.bob.node.answer_talk, self.requests[0], bytes(size + 1))
         self.assertTrue(self.bob.node.answer_talk(self.requests[0], bytes(size)))
-        (datagram,) = self.bob.node.datagrams_to_send()
+        (datagram,) = self.bob.sent()
         self.assertEqual(len(datagram.data), packets.MAX_SIZE)
         self.deliver(datagram, self.bob)
         self.assertEqual(self.answer(), bytes(size))

@@ -179,7 +179,7 @@ class ChallengeTests(ProtocolTestCase):
     def challenged(self) -> bytes:
         """Alice sends the packet that is in her outbox; the datagram that Bob answers with."""
         self.carry(self.alice)
-        (challenge,) = self.bob.node.datagrams_to_send()
+        (challenge,) = self.bob.sent()
         return challenge.data
 
     def test_repeated(self) -> None:
@@ -197,9 +197,9 @@ class ChallengeTests(ProtocolTestCase):
         challenge = self.challenged()
         self.advance(session.CHALLENGE_LIFE)
         self.ping(self.alice, self.bob)
-        (first,) = self.alice.node.datagrams_to_send()
+        (first,) = self.alice.sent()
         self.receive(first.data, self.bob, self.alice.ip, self.alice.port)
-        (renewed,) = self.bob.node.datagrams_to_send()
+        (renewed,) = self.bob.sent()
         self.assertNotEqual(renewed.data, challenge)
         self.assertEqual(self.unmask(renewed).nonce, self.unmask(first).nonce)
         self.alice.node.next_events()
@@ -226,7 +226,7 @@ class ChallengeTests(ProtocolTestCase):
         self.ping(self.alice, self.bob)
         self.carry(self.alice)
         self.carry(self.bob)
-        (good,) = self.alice.node.datagrams_to_send()
+        (good,) = self.alice.sent()
         for position, refusal in [
             (len(good.data) - 1, Refusal.UNREADABLE),
             (39 + 40, Refusal.BAD_HANDSHAKE),  # in the signature
@@ -275,7 +275,7 @@ class ChallengedTests(ProtocolTestCase):
         head = self.bob.node._writer.whoareyou(bytes(16), bytes(12), bytes(16), 0)
         datagram = packets.masked(head, packets.mask_of(self.alice.node_id))
         self.assertEqual(self.receive(datagram, self.alice, self.bob.ip, self.bob.port), Refusal.UNSOLICITED)
-        self.assertEqual(self.alice.node.datagrams_to_send(), [])
+        self.assertEqual(self.alice.sent(), [])
         self.carry(self.bob)
         self.settle()
         self.assertIsInstance(self.event(self.alice), PingAnswered)
@@ -292,13 +292,13 @@ class ChallengedTests(ProtocolTestCase):
         call = self.ping(self.alice, self.bob)
         self.carry(self.alice)
         (challenge,) = self.carry(self.bob)
-        (handshake,) = self.alice.node.datagrams_to_send()
+        (handshake,) = self.alice.sent()
         self.assertEqual(self.deliver(challenge.datagram, self.bob).refusal, Refusal.UNSOLICITED)
         nonce = self.unmask(handshake).nonce
         head = self.bob.node._writer.whoareyou(bytes(16), nonce, bytes(16), 0)
         datagram = packets.masked(head, packets.mask_of(self.alice.node_id))
         self.assertEqual(self.receive(datagram, self.alice, self.bob.ip, self.bob.port), Refusal.SECOND_HANDSHAKE)
-        self.assertEqual(self.alice.node.datagrams_to_send(), [])
+        self.assertEqual(self.alice.sent(), [])
         self.advance(1)
         self.assert_failed(self.alice, call, Timeout)
 
@@ -306,9 +306,9 @@ class ChallengedTests(ProtocolTestCase):
         """Wherever a challenge comes from, the handshake goes to the address that was called."""
         self.ping(self.alice, self.bob)
         self.carry(self.alice)
-        (challenge,) = self.bob.node.datagrams_to_send()
+        (challenge,) = self.bob.sent()
         self.assertIsNone(self.receive(challenge.data, self.alice, ip_address("99.9.9.9"), 9))
-        (handshake,) = self.alice.node.datagrams_to_send()
+        (handshake,) = self.alice.sent()
         self.assertEqual((handshake.ip, handshake.port), (self.bob.ip, self.bob.port))
 
     def test_unknown_key(self) -> None:
@@ -331,7 +331,7 @@ class ChallengedTests(ProtocolTestCase):
         """The callee repeats it, which names a packet of the call before; it is good for the call that is active."""
         first, second = self.ping(self.alice, self.bob), self.ping(self.alice, self.bob)
         self.carry(self.alice)
-        self.bob.node.datagrams_to_send()
+        self.bob.sent()
         self.advance(RESPONSE_TIMEOUT)
         self.assert_failed(self.alice, first, Timeout)
         self.assertEqual(self.settle(), [ORDINARY, WHOAREYOU, HANDSHAKE, ORDINARY])
@@ -344,11 +344,11 @@ class ChallengedTests(ProtocolTestCase):
         impostor = Player(3, "99.1.2.1")
         impostor.port = self.bob.port
         call = self.ping(self.alice, self.bob)
-        (first,) = self.alice.node.datagrams_to_send()
+        (first,) = self.alice.sent()
         nonce = self.bob.reader.read(first.data).nonce
         impostor.node._challenge(self.alice.node_id, nonce, self.alice.ip, self.alice.port, self.now)
         self.carry(impostor)
-        (handshake,) = self.alice.node.datagrams_to_send()
+        (handshake,) = self.alice.sent()
         self.assertEqual(self.receive(handshake.data, impostor, self.alice.ip, self.alice.port), Refusal.NOT_DISCV5)
         self.advance(1)
         self.assert_failed(self.alice, call, Timeout)

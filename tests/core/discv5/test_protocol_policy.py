@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5.events import Contact, Refusal
-from devp2p_tx.core.discv5.relay import read_told, tellable_records
+from devp2p_tx.core.discv5.relay import ToldNodes, read_told
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.core.metrics import Metrics
@@ -50,10 +50,12 @@ class ToldTests(ProtocolTestCase):
         """Hosts of a network of ours are told of each other, and nobody else is."""
         policy = AddressPolicy(home=[ip_network("198.18.0.0/24")])
         distance = log_distance(self.alice.node_id, key(5).public_key.node_id)
-        self.alice.table.neighbours[distance] = [Node.from_record(make_record(5, "198.18.0.5"))]
-        for asker, count in (("198.18.0.2", 1), ("198.18.1.2", 0), ("99.1.1.1", 0)):
-            told = tellable_records(self.alice.table, distance, ip_address(asker), policy)
-            self.assertEqual(len(told), count, asker)
+        record = make_record(5, "198.18.0.5")
+        self.alice.table.neighbours[distance] = [Node.from_record(record)]
+        nodes = ToldNodes(self.alice.local, self.alice.table, policy)
+        for asker, is_told in (("198.18.0.2", True), ("198.18.1.2", False), ("99.1.1.1", False)):
+            (fields,) = nodes.fields((distance,), ip_address(asker), self.unix_time)
+            self.assertEqual(record.encoded in fields, is_told, asker)
 
 
 class ListTests(ProtocolTestCase):

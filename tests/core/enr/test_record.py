@@ -42,7 +42,7 @@ class PublishedTests(SynchronousTestCase):
         self.assertEqual(record.seq, EXAMPLE["seq"])
         self.assertEqual(record.get(entries.IP), IPv4Address(EXAMPLE["ip"]))
         self.assertEqual(record.get(entries.UDP), EXAMPLE["udp"])
-        self.assertEqual([key for key, _ in record.pairs], [b"id", b"ip", b"secp256k1", b"udp"])
+        self.assertEqual(list(record.values), [b"id", b"ip", b"secp256k1", b"udp"])
 
     def test_sign(self) -> None:
         """The example is made byte for byte, whatever the order in which entries are given."""
@@ -50,7 +50,7 @@ class PublishedTests(SynchronousTestCase):
         record = Record.sign(KEY, EXAMPLE["seq"], pairs)
         self.assertEqual(record.to_text(), EXAMPLE["text"])
         self.assertEqual(record, Record.from_text(EXAMPLE["text"]))
-        self.assertEqual(record.pairs, Record.from_text(EXAMPLE["text"]).pairs)
+        self.assertEqual(record.values, Record.from_text(EXAMPLE["text"]).values)
 
     def test_python(self) -> None:
         """The record that go-ethereum got from another implementation."""
@@ -127,6 +127,16 @@ class DecodeTests(SynchronousTestCase):
             self.assertIn("malformed", str(error))
         self.assert_invalid(b"\x80", "record contains less than two list elements")
 
+    def test_malformed_within_a_value(self) -> None:
+        """However deep it stands, and rightly signed."""
+        good = signed(b"\1", b"id", b"v4", b"list", [[b"\x80"]], b"secp256k1", KEY.public_key.to_compressed())
+        Record.decode(good)
+        content = good[2 + 66 :].replace(b"\xc3\xc2\x81\x80", b"\xc3\xc2\x81\x01")  # a small byte with a header
+        signature = KEY.sign(keccak256(b"\xf8" + bytes((len(content),)) + content))[:64]
+        bad = b"\xf8" + bytes((len(content) + 66,)) + b"\xb8\x40" + signature + content
+        self.assertEqual(len(bad), len(good))
+        self.assertIn("malformed", str(self.assertRaises(InvalidRecord, Record.decode, bad)))
+
     @given(st.binary(max_size=310))
     def test_anything(self, data: bytes) -> None:
         """Whatever a stranger sends, the error is one of theirs."""
@@ -137,7 +147,7 @@ class DecodeTests(SynchronousTestCase):
         """What is signed is read back."""
         record = Record.sign(KEY, seq, pairs)
         read = Record.decode(record.encoded)
-        self.assertEqual((read.seq, read.pairs, read.signature), (record.seq, record.pairs, record.signature))
+        self.assertEqual((read.seq, read.values, read.signature), (record.seq, record.values, record.signature))
         for key, value in pairs.items():
             if key not in (b"id", b"secp256k1"):
                 self.assertEqual(read.get(entries.raw(key)), value)
