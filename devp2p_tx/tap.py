@@ -481,6 +481,8 @@ class NodeService(MultiService):
     def _failed(self, failure: Failure) -> None:
         from twisted.internet import reactor
 
+        if not self.running:  # it was stopped while it started, as its user wanted
+            return
         _log.critical("{sentence}", sentence=_sentence(failure))
         print(f"twistd devp2p: {_sentence(failure)}", file=sys.__stderr__)  # the other one goes to the log
         atexit.register(_exitWithFailure)

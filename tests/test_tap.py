@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from twisted.logger import Logger, LogLevel
@@ -334,6 +335,16 @@ class ProcessTests(SynchronousTestCase):
         _, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
         self.assertIn("Tor's control port cannot be used", errors)
+
+    def test_interrupted_while_tor_is_silent(self) -> None:
+        with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as control:
+            control.bind(f"{folder}/control")
+            control.listen()
+            process = self.start("--listen", f"onion:30303:control={folder}/control")
+            control.accept()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)  # less than Tor may take to answer
+        self.assertEqual((process.returncode, errors), (-signal.SIGINT, ""))
 
     def test_a_plugin_is_found_by_its_name(self) -> None:
         folder = Path(self.mktemp()).absolute()

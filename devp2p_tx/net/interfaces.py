@@ -45,8 +45,11 @@ def networksOf(reactor: Any, address: str) -> list[IPNetwork]:
     """
     The networks from which others reach one who listens.
 
-    @param address: where he listens; empty, C{0.0.0.0} or C{::} for all of this host.
+    @param address: where he listens; empty, C{0.0.0.0} or C{::} for all of this host, from where no others come but by
+        its real networks: what listens at loopback beside him is none of theirs.
     """
     networks: list[IPNetwork] = [each.network for each in interfacesOf(reactor)]
     ip = parse_address(address) if address else None
-    return networks if ip is None or ip.is_unspecified else [network for network in networks if ip in network]
+    if ip is None or ip.is_unspecified:
+        return [network for network in networks if not network.is_loopback]
+    return [network for network in networks if ip in network]

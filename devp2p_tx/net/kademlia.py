@@ -121,6 +121,7 @@ class KademliaNode:
         self._alarmTime = 0.0
         self._pumping = False
         self._refreshTime = seconds()
+        self._filled: OneShot[None] = OneShot()
 
     # -- what each version does in its own way ------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class KademliaNode:
     def _end(self, stopped: OneShot[None]) -> None:
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
+        self._filled.fire(Failure(_notRunning()))
         for course in list(self._courses):
             course.end(Failure(ServerStopped("discovery stopped")))
         for task in list(self._tasks):
@@ -254,6 +256,7 @@ class KademliaNode:
     async def _resolve(self, node: Node) -> Node:
         if (newest := await self._newest(node)) is not None:
             return newest
+        await self._filled.when()  # before there is nobody to ask
         known = self.table.get(node.node_id)
         if known is not None and (known.seq > node.seq or node.ip is None):
             node = known
@@ -379,6 +382,7 @@ class KademliaNode:
             await self.lookup(self._random.randbytes(self.targetSize))
         self.table.refresh_done(self.seconds())
         self._rearm()
+        self._filled.fire(None)
 
     def _seeds(self) -> list[Node]:
         found = []

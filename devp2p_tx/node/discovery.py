@@ -6,7 +6,7 @@ line of candidates that comes of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -120,6 +120,7 @@ class Discovery:
         self._policy, self._names = policy, names
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
+        self._isLocal = False  # only other programs of this host can reach us, so nobody else tells us of them
         self._advertising = Advertising(config.advertise, reactor, names, self.self)
 
     @cached_property
@@ -176,7 +177,7 @@ class Discovery:
             return None, None
         return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
 
-    def start(self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]]) -> None:
+    def start(self, listening: Collection[Listening], versions: Callable[[], Iterable[int]]) -> None:
         """
         Open the UDP sockets, if discovery is on, and begin.
 
@@ -189,6 +190,7 @@ class Discovery:
         places: dict[int, Listening] = {}
         for each in listening:
             places.setdefault(each.ip.version, each)
+        self._isLocal = bool(places) and all(each.isLocal for each in listening)
         self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
@@ -271,7 +273,8 @@ class Discovery:
     def _lookAround(self) -> None:
         """Where we are, which changes when somebody carries us elsewhere."""
         places = [str(bound.ip) for bound in self._bound.values()] or [""]
-        self._policy.set_home(network for place in places for network in networksOf(self._reactor, place))
+        networks = [network for place in places for network in networksOf(self._reactor, place)]
+        self._policy.set_home(each for each in networks if self._isLocal or not each.is_loopback)
         self._later(HOME_INTERVAL, self._lookAround)
 
     # The database.

@@ -11,7 +11,7 @@ import re
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -23,12 +23,14 @@ from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.families import ANYWHERE, familyName
 from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.interfaces import addressesOf
-from devp2p_tx.net.listening import portNumber, serverEndpoint
+from devp2p_tx.net.listening import isProxied, portNumber, serverEndpoint
+from devp2p_tx.net.tor import OnionEndpoint
 from devp2p_tx.node.inbound import InboundFactory
 from devp2p_tx.node.peer import addressIP
 
 _ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
 _KINDS = {4: "tcp", 6: "tcp6"}
+_STOPPED = "the server was stopped while it started"
 
 _log = Logger()
 
@@ -40,11 +42,18 @@ class Listening(NamedTuple):
     @ivar ip: what it is bound to; unspecified for any address of its family.
     @ivar port: its number.
     @ivar isAnyPort: whether another number would have done.
+    @ivar isProxied: whether who connects comes through a proxy, and from anywhere.
     """
 
     ip: IPAddress
     port: int
     isAnyPort: bool
+    isProxied: bool = False
+
+    @property
+    def isLocal(self) -> bool:
+        """Whether only this host can connect."""
+        return self.ip.is_loopback and not self.isProxied
 
 
 def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
@@ -78,6 +87,7 @@ class Listeners:
         self.listening: list[Listening] = []
         self.named: NamedAddress | None = None
         self._isClosed = False
+        self._opening: Deferred[IListeningPort] | None = None
 
     @cached_property
     def versions(self) -> tuple[int, ...]:
@@ -115,22 +125,36 @@ class Listeners:
 
     async def _open(self, description: str, isAnyPort: bool) -> int:
         endpoint = serverEndpoint(self._reactor, description, self._key, self._factory.headless)
-        port: Any = await endpoint.listen(self._factory)
+        if self._isClosed:
+            raise ServerStopped(_STOPPED)
+        opening = endpoint.listen(self._factory)
+        if isinstance(endpoint, OnionEndpoint):  # others take no time, or may leave their port behind if given up
+            self._opening = opening
+        try:
+            port: Any = await opening
+        except CancelledError:
+            raise ServerStopped(_STOPPED) from None
+        finally:
+            self._opening = None
         if self._isClosed:
             await maybeDeferred(port.stopListening)
-            raise ServerStopped("the server was stopped while it started")
+            raise ServerStopped(_STOPPED)
         self.ports.append(port)
         host = port.getHost()
         if isinstance(host, NamedAddress) and self.named is None:
             self.named = host
         if (ip := addressIP(host)) is None:
             return 0
-        self.listening.append(Listening(ip, host.port, isAnyPort))
+        self.listening.append(Listening(ip, host.port, isAnyPort, isProxied(description)))
         return int(host.port)
 
     def close(self) -> list[Deferred[Any]]:
-        """Close all of them; each fires when one is closed."""
+        """Close all of them, and give up the one that is being opened; each fires when one is closed."""
         self._isClosed = True
         ports, self.ports = self.ports, []
         self.listening, self.named = [], None
-        return [maybeDeferred(port.stopListening) for port in ports]
+        closing = [maybeDeferred(port.stopListening) for port in ports]
+        if (opening := self._opening) is not None:
+            opening.cancel()
+            closing.append(opening)
+        return closing

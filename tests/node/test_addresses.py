@@ -86,6 +86,24 @@ class SourceTests(SentTestCase):
         self.moment(60)
         self.assertEqual(set(self.dials), set(LOCAL[:5]))
 
+    def test_loopback(self) -> None:
+        """
+        Nobody else makes a node knock at doors of its own host, unless it is itself for that host alone, which it is
+        not behind a proxy.
+        """
+        self.publish("127.1.1.1")
+        wild = {"listen": PORT}, {"listen": None}, {"listen": f"haproxy:tcp:{PORT}:interface=127.0.0.1"}
+        both = {"listen": [f"tcp:{PORT}:interface=127.0.0.1", f"tcp:4000:interface={addressOf(5)}"]}
+        for number, config in enumerate((*wild, both), 2):
+            self.start(number, bootnodes=[], dnsTrees=[url()], **config)
+            self.moment(10)
+            self.assertEqual(self.dials, [], config)
+        for number, config in ((8, {"listen": f"tcp:{PORT}:interface=127.0.0.1"}), (9, {"lan": True})):
+            self.dials.clear()
+            self.start(number, bootnodes=[], dnsTrees=[url()], **config)
+            self.moment(10)
+            self.assertEqual(set(self.dials), {"127.1.1.1"}, config)
+
     def test_who_is_carried_elsewhere(self) -> None:
         """It is looked again, now and then, which networks the host is in."""
         self.publish("192.168.7.7")

@@ -127,6 +127,13 @@ class FindingTests(DiscoveryTestCase):
         self.assertEqual([str(peer.flags) for peer in server.peers()], ["staticdial"])
         self.assertEqual(self.numbers(20), [4])
 
+    def test_static_node_without_address_at_once(self) -> None:
+        """It is searched for as soon as there is somebody to ask, not a minute after the start."""
+        self.crowd(5)
+        self.start(20, listen=None, chain=MAINNET, staticNodes=[Node(keyOf(4).public_key)], discoveryVersions=["v4"])
+        self.moment(10)
+        self.assertEqual(self.numbers(20), [4])
+
     def test_bootnode_that_we_are(self) -> None:
         """To have itself among the bootnodes does not disturb a node."""
         self.start(BOOT, bootnodes=[node(BOOT), node(2)])
@@ -476,6 +483,16 @@ class VersionTests(DiscoveryTestCase):
         self.assertGreater(info["discv5"]["sessions"], 0)
         found = [self.count(2, "candidates_found", source=source) for source in ("discv4", "discv5")]
         self.assertTrue(all(found), found)
+
+    def test_static_node_without_address(self) -> None:
+        """As soon as v5 knows somebody to ask, too."""
+        for number in range(1, 6):
+            self.start(number, discoveryVersions=["v5"])
+        self.moment(60)
+        static = [Node(keyOf(4).public_key)]
+        self.start(20, chain=MAINNET, staticNodes=static, discoveryVersions=["v5"])
+        self.moment(5)
+        self.assertIn(4, self.numbers(20))
 
     def test_bootnodes_of_v5(self) -> None:
         """It begins with some of its own, too, which v4 does not ask."""

@@ -19,6 +19,7 @@ from devp2p_tx.node import listeners as listenersModule
 from devp2p_tx.node import server as serverModule
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
+from tests.net.torcontrol import TorControlPort
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 QUITTING = DisconnectReason.CLIENT_QUITTING
@@ -274,6 +275,24 @@ class StopTests(ServerTestCase):
         self.moment()
         self.failureResultOf(starting, ServerStopped)
         self.assertEqual(server.metrics.value("dials"), 0)
+        self.assertNothingLeft(1)
+
+    def test_while_tor_is_waited_for(self) -> None:
+        """An onion service that Tor has not accepted yet is given up, and nothing is left of it."""
+        control = TorControlPort()
+        control.answers = {"": []}
+        tor = self.host(1).listenTCP(9051, control, interface="127.0.0.1")
+        server = self.make(1, listen=[PORT, "onion:30303:control=9051", PORT + 1])
+        starting = server.startService()
+        self.moment()
+        self.assertNoResult(starting)
+        stopping = server.stopService()
+        self.moment()
+        self.successResultOf(stopping)
+        self.failureResultOf(starting, ServerStopped)
+        self.assertFalse(control.connections[0].transport.connected)
+        tor.stopListening()
+        self.moment()
         self.assertNothingLeft(1)
 
     def test_nobody_comes_in(self) -> None:
