@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.socks5 import Socks5Endpoint
-from devp2p_tx.net.tor import TorEndpoint, controlDescriptions, requireTor
+from devp2p_tx.net.tor import ControlPort, TorEndpoint, requireTor
 
 #: Makes an endpoint that reaches a host, an address or a name, and a port, for a reactor.
 Via = Callable[[Any, str, int], IStreamClientEndpoint]
@@ -20,22 +20,21 @@ Via = Callable[[Any, str, int], IStreamClientEndpoint]
 #: How long a TCP connection may take, to a node or to the proxy (seconds).
 CONNECT_TIMEOUT = 15
 
-_WANTED = "want socks5:host:port, socks5:user:password@host:port, tor: or tor:control=PORT-OR-PATH"
+_WANTED = "want socks5:host:port, socks5:user:password@host:port, tor:, tor:control=PORT-OR-PATH or tor:control=PORT-OR-PATH:password=PASSWORD"
 
 
 def parseVia(text: str) -> Via:
     """
     A proxy from what a user wrote: C{socks5:host:port}, with C{user:password@} before the host if it wants them, in
-    which C{%3A} and the like stand for what has a meaning; C{tor:}, or C{tor:control=} and where Tor's control port is
-    (see L{controlDescriptions}).
+    which C{%3A} and the like stand for what has a meaning; C{tor:}, with what L{ControlPort.parse} takes behind it.
 
     @raise InvalidAddress: it is none of these, or txtorcon is needed and not there. The sentence repeats no password.
     """
     kind, colon, rest = text.partition(":")
     if kind == "socks5" and colon:
         return _socks5(rest)
-    if kind == "tor" and colon and (not rest or rest.startswith("control=")):
-        return _tor(rest.removeprefix("control="))
+    if kind == "tor" and colon:
+        return _tor(rest)
     raise InvalidAddress(f"no way to dial by {kind!r}: {_WANTED}")
 
 
@@ -63,5 +62,5 @@ def _socks5(rest: str) -> Via:
 
 def _tor(control: str) -> Via:
     requireTor()
-    controlDescriptions(control)
-    return lambda reactor, host, port: TorEndpoint(reactor, control, host, port)
+    parsed = ControlPort.parse(control)
+    return lambda reactor, host, port: TorEndpoint(reactor, parsed, host, port)

@@ -15,10 +15,10 @@ from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import checkAdopted
 from devp2p_tx.net.families import separateFamilies
 from devp2p_tx.net.proxyheader import ProxyHeaderEndpoint
-from devp2p_tx.net.tor import OnionEndpoint, controlDescriptions, requireTor
+from devp2p_tx.net.tor import ControlPort, OnionEndpoint, requireTor
 
 _PROXIED = "haproxy:"
-_ONION = re.compile(r"onion:([0-9]{1,5})(?::control=(.+))?")
+_ONION = re.compile(r"onion:([0-9]{1,5})(?::(.+))?", re.DOTALL)
 
 
 def portNumber(listen: int | str) -> int | None:
@@ -55,8 +55,8 @@ def serverEndpoint(
 ) -> IStreamServerEndpoint:
     """
     An endpoint to listen with: one that Twisted knows, which on an IPv6 address is for IPv6 alone; C{haproxy:} and such
-    a one, behind a proxy that says where its clients are; or C{onion:PORT}, with C{:control=} and where Tor's control
-    port is.
+    a one, behind a proxy that says where its clients are; or C{onion:PORT}, with a colon and what
+    L{ControlPort.parse} takes behind it.
 
     @param key: what the address of an onion service is made of.
     @param refused: is called for each connection that is closed since the proxy did not say.
@@ -80,12 +80,10 @@ def _onion(reactor: IReactorCore, description: str, key: PrivateKey | None) -> I
     found = _ONION.fullmatch(description)
     if found is None or not 0 < int(found[1]) <= 0xFFFF or key is None:
         raise InvalidAddress(
-            f"cannot listen on {description!r}: want onion:PORT, or onion:PORT:control=PORT-OR-PATH of Tor's control"
-            " port"
+            f"cannot listen on {description.partition(':password=')[0]!r}: want onion:PORT, or"
+            " onion:PORT:control=PORT-OR-PATH of Tor's control port, and :password=PASSWORD if that wants one"
         )
-    control = found[2] or ""
-    controlDescriptions(control)
-    return OnionEndpoint(reactor, int(found[1]), control, onion_key(key))
+    return OnionEndpoint(reactor, int(found[1]), ControlPort.parse(found[2] or ""), onion_key(key))
 
 
 def _twisted(reactor: IReactorCore, description: str) -> IStreamServerEndpoint:

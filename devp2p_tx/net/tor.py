@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import (
@@ -37,6 +38,7 @@ RETRY_INTERVAL = 30.0
 #: Where Tor's control port is looked for if nobody says.
 DEFAULT_CONTROLS = ("unix:/run/tor/control", "tcp:127.0.0.1:9051")
 
+_CONTROL = re.compile("(?:control=(?P<place>.+?))?(?:(?:^|:)password=(?P<password>.+))?")
 _LISTENER = re.compile(r'"([^"]+)"')
 _SERVICE = re.compile(r"ServiceID=([a-z2-7]{56})")
 
@@ -51,20 +53,46 @@ def requireTor() -> None:
         raise InvalidAddress("Tor needs the library txtorcon: pip install 'devp2p-tx[tor]'")
 
 
-def controlDescriptions(control: str) -> tuple[str, ...]:
+class ControlPort(NamedTuple):
     """
-    Endpoint descriptions of Tor's control port.
+    Tor's control port.
 
-    @param control: its port on this host, the path of its socket, or nothing for the usual places.
-    @raise InvalidAddress: it is none of these.
+    @ivar descriptions: of the endpoints at which it may be.
+    @ivar password: whose hash Tor was given (C{HashedControlPassword}); empty if it wants none.
     """
-    if not control:
-        return DEFAULT_CONTROLS
-    if control.isascii() and control.isdigit() and 0 < int(control) <= 0xFFFF:
-        return (f"tcp:127.0.0.1:{int(control)}",)
-    if control.startswith("/"):
-        return ("unix:" + control.replace("\\", "\\\\").replace(":", "\\:"),)
-    raise InvalidAddress(f"Tor's control port is a port or the path of a socket, not {control!r}")
+
+    descriptions: tuple[str, ...] = DEFAULT_CONTROLS
+    password: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ControlPort:
+        """
+        Read C{control=PLACE}, C{password=PASSWORD}, both with a colon between, or nothing.
+
+        A place is a port on this host, or the path of a socket; without it these are the usual ones. In a password
+        C{%3A} and the like stand for what has a meaning.
+
+        @raise InvalidAddress: it is none of these. The sentence repeats no password.
+        """
+        found = _CONTROL.fullmatch(text)
+        if found is None:
+            raise InvalidAddress("of Tor's control port, want control=PORT-OR-PATH, password=PASSWORD, or both")
+        place, password = found["place"], unquote(found["password"] or "")
+        if not password.isprintable():
+            raise InvalidAddress("a password for Tor's control port has no line breaks and the like")
+        return cls(DEFAULT_CONTROLS if place is None else (_description(place),), password)
+
+    def ask(self) -> str | None:
+        """The password, if there is one, for txtorcon, which prefers a cookie that it can read."""
+        return self.password or None
+
+
+def _description(place: str) -> str:
+    if place.isascii() and place.isdigit() and 0 < int(place) <= 0xFFFF:
+        return f"tcp:127.0.0.1:{int(place)}"
+    if place.startswith("/"):
+        return "unix:" + place.replace("\\", "\\\\").replace(":", "\\:")
+    raise InvalidAddress("Tor's control port is a port or the path of a socket")
 
 
 def _guarded(protocol: Any) -> Any:
@@ -90,7 +118,7 @@ def _unlessGone(protocol: Any, answer: Deferred[Any]) -> Deferred[Any]:
     return first.when()
 
 
-async def _openControl(reactor: Any, control: str) -> Any:
+async def _openControl(reactor: Any, control: ControlPort) -> Any:
     """
     A connection to the control port, authenticated.
 
@@ -99,10 +127,10 @@ async def _openControl(reactor: Any, control: str) -> Any:
     from twisted.internet.endpoints import clientFromString  # takes over LISTEN_FDS, so not before it is wanted
     from txtorcon import TorControlProtocol
 
-    factory = Factory.forProtocol(lambda: _guarded(TorControlProtocol()))
+    factory = Factory.forProtocol(lambda: _guarded(TorControlProtocol(control.ask)))
     factory.noisy = False
     failures = []
-    for description in controlDescriptions(control):
+    for description in control.descriptions:
         try:
             protocol = await clientFromString(reactor, description).connect(factory)
             try:
@@ -131,7 +159,7 @@ def _bounded(reactor: Any, asking: Any) -> Deferred[Any]:
 # Dialling.
 
 
-async def _socksPort(reactor: Any, control: str) -> IStreamClientEndpoint:
+async def _socksPort(reactor: Any, control: ControlPort) -> IStreamClientEndpoint:
     from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
 
     protocol = await _openControl(reactor, control)
@@ -151,9 +179,9 @@ async def _socksPort(reactor: Any, control: str) -> IStreamClientEndpoint:
 class TorEndpoint:
     """Where Tor connects to for us: an address, a host name, or an onion service."""
 
-    def __init__(self, reactor: Any, control: str, host: str, port: int) -> None:
+    def __init__(self, reactor: Any, control: ControlPort, host: str, port: int) -> None:
         """
-        @param control: see L{controlDescriptions}.
+        @param control: where Tor is asked.
         """
         self._reactor = reactor
         self._control = control
@@ -175,10 +203,10 @@ class TorEndpoint:
 class OnionEndpoint:
     """Listens on this host alone, and has Tor publish that as an onion service."""
 
-    def __init__(self, reactor: Any, port: int, control: str, key: str) -> None:
+    def __init__(self, reactor: Any, port: int, control: ControlPort, key: str) -> None:
         """
         @param port: that of the onion service.
-        @param control: see L{controlDescriptions}.
+        @param control: where Tor is asked.
         @param key: see L{devp2p_tx.core.onion.onion_key}.
         """
         self._reactor = reactor
@@ -210,7 +238,7 @@ class OnionEndpoint:
 class OnionPort:
     """An onion service."""
 
-    def __init__(self, reactor: Any, local: Any, port: int, control: str, key: str) -> None:
+    def __init__(self, reactor: Any, local: Any, port: int, control: ControlPort, key: str) -> None:
         """
         @param local: the port of this host at which Tor finds us.
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import ProxyError
 from devp2p_tx.net.oneshot import OneShot
+from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEventType
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import ScriptedPeer, Stage
@@ -268,7 +270,7 @@ class SOCKS5Tests(EndpointTestCase):
 class TorTests(EndpointTestCase):
     """Tor itself, in a namespace without any interface: as far as it comes without a network."""
 
-    async def tor(self, *options: str) -> str:
+    async def tor(self, *options: str, authentication: str = "CookieAuthentication 1") -> str:
         """The path of its control socket."""
         space = Namespace()
         self.addCleanup(space.close)
@@ -278,7 +280,7 @@ class TorTests(EndpointTestCase):
             f"DataDirectory {self.folder / 'data'}",
             f"ControlSocket {control}",
             "ControlPort 0",
-            "CookieAuthentication 1",
+            authentication,
             "Log notice stdout",
             *options,
         ]
@@ -306,6 +308,19 @@ class TorTests(EndpointTestCase):
         self.assertEqual(len(set(names)), 1)
         other = await self.start(2, listen=f"onion:30303:control={control}")
         self.assertNotIn(other.self().hostname, names)
+
+    async def test_password(self) -> None:
+        """Tor that wants one is told it; without it, or with another, it does not let us in, and says so."""
+        hashing = subprocess.run((tool("tor"), "--quiet", "--hash-password", "s:cret"), stdout=subprocess.PIPE, text=True)
+        wanted = f"HashedControlPassword {hashing.stdout.split()[-1]}"
+        control = await self.tor("DisableNetwork 1", authentication=wanted)
+        server = await self.start(1, listen=f"onion:30303:control={control}:password=s%3Acret")
+        self.assertRegex(server.self().hostname or "", r"\.onion$")
+        await server.stopService()
+        for rest, words in ((":password=wrong", "Password did not match"), ("", "password")):
+            refused = Server(ServerConfig(keyOf(1), listen=f"onion:30303:control={control}{rest}"))
+            failure: Any = await self.assertFailure(refused.startService(), ProxyError)
+            self.assertIn(words, str(failure))
 
     async def test_dialling_without_a_network(self) -> None:
         """Tor has no SOCKS port then, as who asked hears."""

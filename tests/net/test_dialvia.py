@@ -181,12 +181,18 @@ class TextTests(SynchronousTestCase):
             "socks4:host:1080",
             "http:host:1080",
             "tor",
-            "tor:9051",
             "host:1080",
         ):
             error = self.assertRaises(InvalidAddress, parseVia, text)
             self.assertIn("want socks5:host:port", str(error), text)
             self.assertNotIn("cret@", str(error))
+
+    def test_wrong_control_port(self) -> None:
+        """The sentence says how to write it."""
+        for text in ("tor:9051", "tor:pass=secret", "tor:control="):
+            error = self.assertRaises(InvalidAddress, parseVia, text)
+            self.assertIn("want control=PORT-OR-PATH", str(error))
+            self.assertNotIn("secret", str(error))
 
     def test_known(self) -> None:
         """None of these needs anything to be there yet."""

@@ -16,7 +16,7 @@ from devp2p_tx.core.onion import onion_key
 from devp2p_tx.errors import InvalidAddress, ProxyError
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.listening import serverEndpoint
-from devp2p_tx.net.tor import CONTROL_TIMEOUT, RETRY_INTERVAL, controlDescriptions
+from devp2p_tx.net.tor import CONTROL_TIMEOUT, DEFAULT_CONTROLS, RETRY_INTERVAL, ControlPort
 from devp2p_tx.testing import MemoryNetwork
 from tests.net.socksproxy import SocksProxy
 from tests.net.test_preamble import Noting, NotingFactory
@@ -74,7 +74,8 @@ class DialTests(TorCase):
         """The control port is found where nobody says where it is."""
         self.here.connectUNIX = _nowhere  # type: ignore[attr-defined]
         self.successResultOf(self.dial("tor:"))
-        self.assertEqual(controlDescriptions(""), ("unix:/run/tor/control", "tcp:127.0.0.1:9051"))
+        self.assertEqual(ControlPort.parse("").descriptions, DEFAULT_CONTROLS)
+        self.assertEqual(DEFAULT_CONTROLS, ("unix:/run/tor/control", "tcp:127.0.0.1:9051"))
 
     def test_several_socks_ports(self) -> None:
         """The first is taken."""
@@ -98,6 +99,14 @@ class DialTests(TorCase):
         self.assertFails(self.dial(), "Authentication failed")
         self.control.script("PROTOCOLINFO", "250-AUTH METHODS=HASHEDPASSWORD", "250 OK")
         self.assertFails(self.dial(), "tcp:127.0.0.1:9051")
+
+    def test_a_password(self) -> None:
+        """Tor is told it, where it has its hash."""
+        self.control.script("PROTOCOLINFO", "250-AUTH METHODS=HASHEDPASSWORD", "250 OK")
+        self.successResultOf(self.dial("tor:control=9051:password=p%3A%22ss")).transport.abortConnection()
+        self.assertEqual(self.control.told("AUTHENTICATE"), ["AUTHENTICATE " + b'p:"ss'.hex()])
+        self.control.script("AUTHENTICATE", "515 Authentication failed")
+        self.assertFails(self.dial("tor:control=9051:password=wrong"), "Authentication failed")
 
     def test_the_cookie_cannot_be_read(self) -> None:
         """Which file that is."""
@@ -186,6 +195,15 @@ class ListenTests(TorCase):
         self.factory.built[0].transport.abortConnection()  # type: ignore[union-attr]
         self.stop(port)
 
+    def test_a_password(self) -> None:
+        """As for dialling, also when the service is published again."""
+        self.control.script("PROTOCOLINFO", "250-AUTH METHODS=HASHEDPASSWORD", "250 OK")
+        port = self.successResultOf(self.listen("onion:30303:control=9051:password=secret"))
+        self.control.connections[0].transport.loseConnection()
+        self.network.advance(RETRY_INTERVAL + 1)
+        self.assertEqual(self.control.told("AUTHENTICATE"), ["AUTHENTICATE " + b"secret".hex()] * 2)
+        self.stop(port)
+
     def test_it_lasts_as_long_as_we_do(self) -> None:
         """Tor forgets a service when its control connection ends: so it stays, and ends with the port."""
         port = self.successResultOf(self.listen())
@@ -253,11 +271,32 @@ class ListenTests(TorCase):
 
     def test_wrong(self) -> None:
         """A sentence each."""
-        for text in ("onion:", "onion:x", "onion:0", "onion:70000", "onion:30303:hiddenServiceDir=/x"):
+        for text in ("onion:", "onion:x", "onion:0", "onion:70000", "onion:30303:"):
             error = self.assertRaises(InvalidAddress, serverEndpoint, self.here, text, KEY)
             self.assertIn("want onion:PORT", str(error))
-        error = self.assertRaises(InvalidAddress, serverEndpoint, self.here, "onion:30303:control=x", KEY)
-        self.assertIn("a port or the path of a socket", str(error))
+        for rest, words in (
+            ("control=x", "a port or the path of a socket"),
+            ("control=", "want control="),
+            ("password=", "want control="),
+            ("control=9051:", "a port or the path of a socket"),
+            ("control=9051:password=", "a port or the path of a socket"),
+            ("password=hush%0D%0Aquit", "no line breaks"),
+            ("hiddenServiceDir=/x", "want control="),
+        ):
+            error = self.assertRaises(InvalidAddress, serverEndpoint, self.here, f"onion:30303:{rest}", KEY)
+            self.assertIn(words, str(error))
+        for place, description in (
+            ("9051", "tcp:127.0.0.1:9051"),
+            ("/run/a:b/control", "unix:/run/a\\:b/control"),
+        ):
+            self.assertEqual(ControlPort.parse(f"control={place}"), ((description,), ""))
+            self.assertEqual(ControlPort.parse(f"control={place}:password=a:b=c%20"), ((description,), "a:b=c "))
+
+    def test_a_wrong_text_does_not_repeat_the_password(self) -> None:
+        """Which ends in logs."""
+        for text in ("x:password=hush", "0:control=9051:password=hush", "9:control=9051:pass=hush", "9:pass=hush"):
+            error = self.assertRaises(InvalidAddress, serverEndpoint, self.here, f"onion:{text}", KEY)
+            self.assertNotIn("hush", str(error))
 
     def test_without_the_library(self) -> None:
         """The sentence says what to install."""
