@@ -20,6 +20,32 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "build" / "dist"
 LISTEN = "tcp:0:interface=127.0.0.1"
 PLUGINS = ("twisted/plugins/devp2p_plugin.py", "twisted/plugins/devp2p_endpoints.py")
+#: Two programs with nothing of ours in them but an endpoint string: AMP over an encrypted stream.
+AMP = """
+import sys
+from twisted.internet import defer, endpoints, protocol, task
+from twisted.protocols import amp
+class Double(amp.Command):
+    arguments = response = [(b"number", amp.Integer())]
+class Doubling(amp.AMP):
+    @Double.responder
+    def double(self, number):
+        return {"number": 2 * number}
+"""
+SERVING = """
+async def main(reactor):
+    port = await endpoints.serverFromString(reactor, sys.argv[1]).listen(protocol.Factory.forProtocol(Doubling))
+    print(port.getHost().port, flush=True)
+    await task.deferLater(reactor, 300)
+task.react(lambda reactor: defer.ensureDeferred(main(reactor)))
+"""
+CALLING = """
+async def main(reactor):
+    called = await endpoints.connectProtocol(endpoints.clientFromString(reactor, sys.argv[1]), amp.AMP())
+    print("doubled", (await called.callRemote(Double, number=21))["number"], called.transport.getPeer().publicKey)
+    called.transport.loseConnection()
+task.react(lambda reactor: defer.ensureDeferred(main(reactor)))
+"""
 #: How long anything may take, installing included (seconds).
 TIMEOUT = 300
 #: How Ctrl-C ends twistd, which stops in order and then takes the signal itself; and how a shell says the same.
@@ -101,6 +127,28 @@ def checkBackends(programs: Path, folder: Path) -> None:
     check(not linux or "sha3" in module, f"Keccak is {module}'s")
 
 
+def checkStreams(programs: Path, folder: Path) -> None:
+    """That any program has C{rlpx:} endpoints as soon as we are installed: one serves, another one calls it."""
+    key = folder / "streams.key"
+    serving = subprocess.Popen(
+        [programs / "python", "-c", AMP + SERVING, f"rlpx:port=tcp\\:0\\:interface=127.0.0.1:key={key}"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert serving.stdout is not None
+        port = serving.stdout.readline().strip()
+        find = "from devp2p_tx.storage.keyfile import load_or_create_key as load; from pathlib import Path"
+        show = f"{find}; print(load(Path({str(key)!r})).public_key.to_bytes().hex())"
+        public = run(programs / "python", "-c", show, cwd=folder).strip()
+        said = run(programs / "python", "-c", AMP + CALLING, f"rlpx:{public}@127.0.0.1:{port}", cwd=folder)
+        check(said.startswith("doubled 42 "), said)
+    finally:
+        serving.kill()
+        serving.wait(timeout=TIMEOUT)
+
+
 def checkNode(what: str, arguments: list[str | Path], folder: Path) -> None:
     """Run a node for a moment: it says its URL, answers to a stranger, and stops in order when it is interrupted."""
     print("+", what, flush=True)
@@ -165,6 +213,7 @@ def main() -> None:
         programs = install(elsewhere, wheel)
         checkCommand(programs, elsewhere)
         checkBackends(programs, elsewhere)
+        checkStreams(programs, elsewhere)
         checkNode("the node, from its wheel", [programs / "twistd", "-n", "devp2p", "--listen", LISTEN], elsewhere)
         checkUninstall(programs, elsewhere)
     with tempfile.TemporaryDirectory(prefix="devp2p-clone-") as name:
