@@ -20,7 +20,7 @@ Via = Callable[[Any, str, int], IStreamClientEndpoint]
 #: How long a TCP connection may take, to a node or to the proxy (seconds).
 CONNECT_TIMEOUT = 15
 
-_WANTED = "want socks5:host:port, socks5:user:password@host:port, tor:, tor:control=PORT-OR-PATH or tor:control=PORT-OR-PATH:password=PASSWORD"
+_WANTED = "want socks5:host:port, socks5:user:password@host:port, tor:control=PORT-OR-PATH or tor:"
 
 
 def parseVia(text: str) -> Via:

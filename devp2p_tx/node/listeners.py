@@ -153,7 +153,7 @@ class Listeners:
         self._isClosed = True
         ports, self.ports = self.ports, []
         self.listening, self.named = [], None
-        closing = [maybeDeferred(port.stopListening) for port in ports]
+        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
         if (opening := self._opening) is not None:
             opening.cancel()
             closing.append(opening)

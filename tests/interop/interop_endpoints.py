@@ -311,7 +311,9 @@ class TorTests(EndpointTestCase):
 
     async def test_password(self) -> None:
         """Tor that wants one is told it; without it, or with another, it does not let us in, and says so."""
-        hashing = subprocess.run((tool("tor"), "--quiet", "--hash-password", "s:cret"), stdout=subprocess.PIPE, text=True)
+        hashing = subprocess.run(
+            (tool("tor"), "--quiet", "--hash-password", "s:cret"), stdout=subprocess.PIPE, text=True
+        )
         wanted = f"HashedControlPassword {hashing.stdout.split()[-1]}"
         control = await self.tor("DisableNetwork 1", authentication=wanted)
         server = await self.start(1, listen=f"onion:30303:control={control}:password=s%3Acret")

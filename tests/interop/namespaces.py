@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -39,6 +41,9 @@ COMMAND_TIMEOUT = 30
 END_TIMEOUT = 10.0
 #: How many of the lines of a program are kept for a test's report.
 REPORTED_LINES = 30
+
+#: Where C{ip netns exec} looks for what a namespace has in place of files in C{/etc}.
+_CONFIGURATIONS = Path("/etc/netns")
 
 _numbers = count()
 P = TypeVar("P", bound="Program")
@@ -223,6 +228,13 @@ class Host:
             self.run("sysctl", "-q", "-w", f"net.{family}=1")
         return self
 
+    def nameserver(self, address: str) -> Host:
+        """Have the programs that are started here from now on ask this name server."""
+        folder = _CONFIGURATIONS / self.namespace
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "resolv.conf").write_text(f"nameserver {address}\n")
+        return self
+
     def nft(self, rules: str) -> Host:
         """Add nftables rules, as C{nft -f} reads them."""
         self.run("nft", "-f", "-", input=rules)
@@ -286,3 +298,4 @@ class Network:
             await host.close()
         for namespace in self._namespaces:
             command("ip", "netns", "delete", namespace)
+            shutil.rmtree(_CONFIGURATIONS / namespace, ignore_errors=True)
