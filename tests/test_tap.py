@@ -275,14 +275,14 @@ class LoggingTests(SynchronousTestCase):
 class ProcessTests(SynchronousTestCase):
     """The node as a process of its own."""
 
-    def start(self, *arguments: str, path: str = "") -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, path: str = "", before: str = "") -> "subprocess.Popen[str]":
         environment = {**os.environ, "DEVP2P_NETWORK": "none", "PYTHONUNBUFFERED": "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [path, str(ROOT)]))
         process = subprocess.Popen(
             [
                 sys.executable,
                 "-c",
-                "from twisted.scripts.twistd import run; run()",
+                f"{before}from twisted.scripts.twistd import run; run()",
                 "--pidfile=",
                 "-n",
                 "devp2p",
@@ -344,6 +344,16 @@ class ProcessTests(SynchronousTestCase):
             control.accept()
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=20)  # less than Tor may take to answer
+        self.assertEqual((process.returncode, errors), (-signal.SIGINT, ""))
+
+    def test_interrupted_while_a_name_is_looked_up(self) -> None:
+        """Where no name server answers the system goes on asking, but not for a node that was stopped."""
+        hung = "import socket, time; socket.getaddrinfo = lambda *_, **__: print('asked') or time.sleep(600); "
+        static = f"enode://{PrivateKey(bytes(31) + bytes([1])).public_key.to_bytes().hex()}@host.example:30303"
+        process = self.start("--listen", "none", "--no-discovery", "--static", static, before=hung)
+        self.readUntil(process, "asked")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
         self.assertEqual((process.returncode, errors), (-signal.SIGINT, ""))
 
     def test_a_plugin_is_found_by_its_name(self) -> None:
