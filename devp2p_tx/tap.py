@@ -507,7 +507,7 @@ def _lookUpInPassing() -> None:
 
     pool = ThreadPool(0, _LOOKUPS, "names")
     pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
-    pool.start()  # type: ignore[no-untyped-call]
+    pool.start()
     reactor.installNameResolver(GAIResolver(reactor, lambda: pool))  # type: ignore[attr-defined, arg-type]
 
 

@@ -6,7 +6,7 @@ line of candidates that comes of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -177,20 +177,23 @@ class Discovery:
             return None, None
         return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
 
-    def start(self, listening: Collection[Listening], versions: Callable[[], Iterable[int]]) -> None:
+    def start(
+        self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]], isLocal: bool = False
+    ) -> None:
         """
         Open the UDP sockets, if discovery is on, and begin.
 
         @param listening: where RLPx listens: discovery does there, too, and at the same ports unless the configuration
             says another; of each address family at the first.
         @param versions: the address families that this host has, for a node that does not listen.
+        @param isLocal: whether nobody outside of this host can connect to RLPx.
         @raise CannotListenError: a port is taken.
         @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         places: dict[int, Listening] = {}
         for each in listening:
             places.setdefault(each.ip.version, each)
-        self._isLocal = bool(places) and all(each.isLocal for each in listening)
+        self._isLocal = isLocal
         self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)

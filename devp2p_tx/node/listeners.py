@@ -42,18 +42,11 @@ class Listening(NamedTuple):
     @ivar ip: what it is bound to; unspecified for any address of its family.
     @ivar port: its number.
     @ivar isAnyPort: whether another number would have done.
-    @ivar isProxied: whether who connects comes through a proxy, and from anywhere.
     """
 
     ip: IPAddress
     port: int
     isAnyPort: bool
-    isProxied: bool = False
-
-    @property
-    def isLocal(self) -> bool:
-        """Whether only this host can connect."""
-        return self.ip.is_loopback and not self.isProxied
 
 
 def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
@@ -86,8 +79,14 @@ class Listeners:
         self._reactor, self._factory = reactor, factory
         self.listening: list[Listening] = []
         self.named: NamedAddress | None = None
-        self._isClosed = False
+        self._isClosed = self._isForwarded = False
         self._opening: Deferred[IListeningPort] | None = None
+
+    @property
+    def isLocal(self) -> bool:
+        """Whether only this host can connect, and nobody on behalf of others."""
+        loopback = bool(self.listening) and all(each.ip.is_loopback for each in self.listening)
+        return loopback and not self._isForwarded
 
     @cached_property
     def versions(self) -> tuple[int, ...]:
@@ -141,11 +140,12 @@ class Listeners:
             raise ServerStopped(_STOPPED)
         self.ports.append(port)
         host = port.getHost()
+        self._isForwarded = self._isForwarded or isProxied(description) or isinstance(host, NamedAddress)
         if isinstance(host, NamedAddress) and self.named is None:
             self.named = host
         if (ip := addressIP(host)) is None:
             return 0
-        self.listening.append(Listening(ip, host.port, isAnyPort, isProxied(description)))
+        self.listening.append(Listening(ip, host.port, isAnyPort))
         return int(host.port)
 
     def close(self) -> list[Deferred[Any]]:

@@ -192,7 +192,8 @@ class Server(service.Service):
         try:
             for listen in self.config.listens:
                 await self._listeners.listen(listen)
-            self._discovery.start(self._listeners.listening, lambda: self._listeners.versions)
+            there = self._listeners
+            self._discovery.start(there.listening, lambda: there.versions, there.isLocal)
             self._nat.start(*self._discovery.sockets)
         except Exception:
             await self.stopService()

@@ -24,6 +24,7 @@ from devp2p_tx.node.sources import Candidates, ListSource
 from devp2p_tx.testing import MemoryHost, Stage
 from tests.net.test_dns import record, url
 from tests.net.test_hostnames import PlayedServers
+from tests.net.torcontrol import TorControlPort
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 from tests.node.test_discovery import BOOT, DiscoveryTestCase
 
@@ -89,15 +90,20 @@ class SourceTests(SentTestCase):
     def test_loopback(self) -> None:
         """
         Nobody else makes a node knock at doors of its own host, unless it is itself for that host alone, which it is
-        not behind a proxy.
+        not behind a proxy or Tor.
         """
         self.publish("127.1.1.1")
         wild = {"listen": PORT}, {"listen": None}, {"listen": f"haproxy:tcp:{PORT}:interface=127.0.0.1"}
         both = {"listen": [f"tcp:{PORT}:interface=127.0.0.1", f"tcp:4000:interface={addressOf(5)}"]}
-        for number, config in enumerate((*wild, both), 2):
-            self.start(number, bootnodes=[], dnsTrees=[url()], **config)
+        tor = self.host(6).listenTCP(9051, TorControlPort(), interface="127.0.0.1")
+        onion = {"listen": [f"tcp:{PORT}:interface=127.0.0.1", f"onion:{PORT}:control=9051"]}
+        for number, config in enumerate((*wild, both, onion), 2):
+            starting = self.make(number, bootnodes=[], dnsTrees=[url()], **config).startService()
             self.moment(10)
-            self.assertEqual(self.dials, [], config)
+            self.successResultOf(starting)
+            self.assertGreater(self.refused(self.servers[number], "unreachable"), 0)
+            self.assertNotIn("127.1.1.1", self.dials, config)
+        tor.stopListening()
         for number, config in ((8, {"listen": f"tcp:{PORT}:interface=127.0.0.1"}), (9, {"lan": True})):
             self.dials.clear()
             self.start(number, bootnodes=[], dnsTrees=[url()], **config)
