@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -26,7 +27,8 @@ from devp2p_tx.node.events import PeerEventType
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import ScriptedPeer, Stage
 from tests.integration.test_server_tcp import TCPTestCase, keyOf
-from tests.interop.programs import Namespace, Program, freePort, node, nodeEnvironment, tool
+from tests.interop.namespaces import Host, Network
+from tests.interop.programs import Program, freePort, node, nodeEnvironment, tool
 
 HAPROXY = """
 defaults
@@ -87,6 +89,15 @@ class EndpointTestCase(TCPTestCase):
         program = Program.start(*command, env=env)
         self.addCleanup(program.close)
         return program
+
+    def alone(self, *addresses: str) -> Host:
+        """A host without a network; its loopback interface has these addresses, too."""
+        network = Network()
+        self.addCleanup(lambda: Deferred.fromCoroutine(network.close()))
+        host = network.host("alone")
+        for address in addresses:
+            host.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        return host
 
     def write(self, name: str, text: str) -> str:
         path = self.folder / name
@@ -177,18 +188,17 @@ class HAProxyTests(EndpointTestCase):
 
     async def test_throttle(self) -> None:
         """A public address that comes again within 30 seconds is kept out, and another is not."""
-        space = Namespace("127.0.0.1", "23.55.1.242", "23.55.1.243")
-        self.addCleanup(space.close)
+        host = self.alone("23.55.1.242", "23.55.1.243")
         command = node(
             *("--listen", "haproxy:tcp:30303:interface=127.0.0.1", "--log-level", "debug", "--no-discovery"),
             *("--data-dir", str(self.folder)),
         )
-        ours = self.run_(*space.within(*command), **nodeEnvironment())
+        ours = self.run_(*host.inside(*command), **nodeEnvironment())
         await ours.says("node enode://")
         text = HAPROXY.format(frontend="127.0.0.1:4000", backend="127.0.0.1:30303", header="send-proxy-v2")
-        self.run_(*space.within(tool("haproxy"), "-db", "-f", self.write("haproxy.cfg", text)))
+        self.run_(*host.inside(tool("haproxy"), "-db", "-f", self.write("haproxy.cfg", text)))
         probe = ["23.55.1.243", "23.55.1.242", "23.55.1.242"]
-        client = self.run_(*space.within("python3", "-c", CLIENT, "4000", *probe))
+        client = self.run_(*host.inside("python3", "-c", CLIENT, "4000", *probe))
         await client.says("connected")
         await ours.says(r"refused 23\.55\.1\.242:\d+: too many attempts")
         self.assertEqual(ours.output.count("refused "), 1, ours.output)
@@ -268,12 +278,11 @@ class SOCKS5Tests(EndpointTestCase):
 
 
 class TorTests(EndpointTestCase):
-    """Tor itself, in a namespace without any interface: as far as it comes without a network."""
+    """Tor itself, on a host without a network: as far as it comes without a network."""
 
     async def tor(self, *options: str, authentication: str = "CookieAuthentication 1") -> str:
         """The path of its control socket."""
-        space = Namespace()
-        self.addCleanup(space.close)
+        host = self.alone()
         self.folder.chmod(0o700)
         control = str(self.folder / "control")
         lines = [
@@ -286,7 +295,7 @@ class TorTests(EndpointTestCase):
         ]
         torrc = self.write("torrc", "\n".join(lines) + "\n")
         command = (tool("tor"), "-f", torrc, "--defaults-torrc", os.devnull)
-        program = self.run_(*space.within(*command))
+        program = self.run_(*host.inside(*command))
         await program.says("Opened Control listener")
         while not os.path.exists(control):
             await self.turn()

@@ -1,5 +1,5 @@
 """
-Other people's programs as processes, whose output is read; and network namespaces, out of which nothing can be sent.
+Other people's programs as processes, whose output is read.
 """
 
 from __future__ import annotations
@@ -8,10 +8,8 @@ import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from tests.interop.foreign import END_TIMEOUT, MAX_COMPLAINT
 from tests.interop.journal import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-_numbers = count()
 
 
 def freePort(kind: int = socket.SOCK_STREAM) -> int:
@@ -139,32 +136,3 @@ def node(*arguments: str) -> tuple[str, ...]:
 def nodeEnvironment() -> dict[str, str]:
     """What that command wants of its environment."""
     return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DEVP2P_NETWORK": "none"}
-
-
-class Namespace:
-    """A network of its own: it has only what is added to it, and no way out."""
-
-    def __init__(self, *addresses: str) -> None:
-        """
-        @param addresses: those of its loopback interface, beside 127.0.0.1. Without any that is down, too.
-        @raise AssertionError: it cannot be made, for which one must be root.
-        """
-        self.name = f"devp2p-{os.getpid()}-{next(_numbers)}"
-        self._ip("netns", "add", self.name)
-        if addresses:
-            self._ip("-n", self.name, "link", "set", "lo", "up")
-        for address in addresses:
-            self._ip("-n", self.name, "address", "add", f"{address}/32", "dev", "lo")
-
-    def _ip(self, *arguments: str) -> None:
-        done = subprocess.run([tool("ip"), *arguments], capture_output=True, text=True, timeout=30)
-        if done.returncode:
-            raise AssertionError(f"ip {' '.join(arguments)}: {done.stderr}")
-
-    def within(self, *command: str) -> tuple[str, ...]:
-        """The command that runs another one in it."""
-        return ("ip", "netns", "exec", self.name, *command)
-
-    def close(self) -> None:
-        """Take it away."""
-        self._ip("netns", "delete", self.name)
