@@ -221,14 +221,17 @@ class DiscoveryV5(KademliaNode):
 
     def registerTalk(self, protocol: bytes, callback: TalkCallback) -> None:
         """
-        Answer the requests of another protocol.
+        Answer the requests of another protocol, in the place of who did so before.
 
         @param protocol: its name.
         @param callback: is given each request, and returns the answer, or a Deferred of it. If it fails the answer is
             empty; the failure is logged. The Deferred is cancelled when discovery stops, and after 5 s; whoever asks
             waits for 0.7 s, or not much longer. Of all protocols 1024 are answered at one time; others wait for 0.4 s
             for one to end, and are dropped then.
+        @raise TypeError: the name is no C{bytes}, and so of no protocol, or the callback cannot be called.
         """
+        if not (isinstance(protocol, bytes) and callable(callback)):
+            raise TypeError(f"a protocol has a name in bytes and a callback, not {protocol!r} and {callback!r}")
         self._core.register_talk(protocol, partial(self._talks.take, callback))
 
     def unregisterTalk(self, protocol: bytes) -> None:

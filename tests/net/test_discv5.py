@@ -194,6 +194,16 @@ class TalkTests(DiscoveryV5TestCase):
             self.assertEqual(self.result(talking), b"")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, ValueError, LocalProtocolError, TypeError)), 4)
 
+    def test_wrong_types(self) -> None:
+        """Of those who register what could never answer, the first registration stays."""
+        register: Any = self.bob.discovery.registerTalk
+        register(b"echo", lambda request: b"old")
+        self.assertRaises(TypeError, register, "echo", lambda request: b"new")
+        self.assertRaises(TypeError, register, b"echo", None)
+        self.assertEqual(self.result(self.talk()), b"old")
+        register(b"echo", lambda request: b"new")
+        self.assertEqual(self.result(self.talk()), b"new")
+
     def test_wait_for_place(self) -> None:
         """A request that has to wait for another's answer has its own in time."""
         self.patch(talks, "MAX_ANSWERING", 1)
