@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx.core.discv5 import protocol
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.local import LocalRecord
@@ -18,7 +19,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
-from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
+from devp2p_tx.errors import LocalProtocolError, OverBudget, ServerStopped, Timeout
 from devp2p_tx.net import talks
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
@@ -281,3 +282,14 @@ class BudgetTests(DiscoveryV5TestCase):
             self.result(member.discovery.lookup(bytes(32)), 0.8)
         self.assertGreater(member.metrics.value("addresses_refused", protocol="discv5", reason="budget"), 100)
         self.assertGreaterEqual(len(member.discovery.table), count - 1)
+
+    def test_not_the_nodes_fault_either(self) -> None:
+        """Nor have those that could not be asked since a user asks so much that there is no room for calls."""
+        for number in range(10, 20):
+            self.alice.discovery.table.add_found(self.member(number).node, self.network.clock.seconds())
+        count = len(self.alice.discovery.table)
+        self.patch(protocol, "MAX_CALLS", 0)
+        self.failureResultOf(self.alice.discovery.talk(self.bob.node, b"echo", b""), OverBudget)
+        self.advance(60)
+        self.result(self.alice.discovery.lookup(bytes(32)))
+        self.assertEqual(len(self.alice.discovery.table), count)

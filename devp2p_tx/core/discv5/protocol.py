@@ -180,8 +180,8 @@ class Discv5:
         """
         Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
 
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -195,9 +195,8 @@ class Discv5:
 
         @param distances: 0..256, 0 being the node itself; see L{lookup_distances
             <devp2p_tx.core.discv5.calls.lookup_distances>}.
-        @raise LocalProtocolError: there is no address or no port, too many calls are in flight, or no node can be at
-            such a distance.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port, or no node can be at such a distance.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -212,8 +211,8 @@ class Discv5:
         Ask a node for its record. Ends with L{RecordFound} or L{CallFailed}.
 
         @param known: the newest record of the node that we have.
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -225,9 +224,8 @@ class Discv5:
         Send a request of another protocol. Ends with L{TalkAnswered} or L{CallFailed}.
 
         @param protocol: its name.
-        @raise LocalProtocolError: there is no address or no port, too many calls are in flight, or the message is too
-            long for a packet.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port, or the message is too long for a packet.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -258,7 +256,7 @@ class Discv5:
         if to.public_key is not None and to.public_key.node_id != to.node_id:
             raise LocalProtocolError("the key is not that of the node")
         if len(self._known_calls) >= MAX_CALLS:
-            raise LocalProtocolError("too many calls in flight")
+            raise OverBudget("too many calls in flight")
         if not self._policy.permits(to.ip, PROTOCOL):
             raise AddressRefused(f"{to.ip} may not be contacted")
         has_session = self._sessions.get((to.node_id, to.ip, to.port)) is not None
