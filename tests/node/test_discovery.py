@@ -496,6 +496,14 @@ class VersionTests(DiscoveryTestCase):
         self.assertEqual(self.dialed(2), 0)
         self.assertEqual(self.count(2, "candidates_found", source="discv5"), 0)
 
+    def test_record_over_v5(self) -> None:
+        """Where there is no v4, v5 asks a candidate for the record that says of which chain it is."""
+        for number in (2, 3):
+            self.start(number, discoveryVersions=["v5"])
+        fetched = self.servers[2]._discovery._fetch(node(3))
+        self.moment()
+        self.assertEqual(self.successResultOf(fetched).record, self.servers[3].self().record)
+
     def test_talk(self) -> None:
         self.crowd(3, 60)
         answering, asking = self.servers[2], self.servers[3]
