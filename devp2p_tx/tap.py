@@ -34,12 +34,13 @@ from twisted.python.logfile import LogFile
 
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.nat.specification import NATSpecification
 from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.listening import listenDescription
+from devp2p_tx.net.listening import portNumber
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
     DEFAULT_MAX_PEERS,
@@ -52,8 +53,9 @@ from devp2p_tx.node.server import Server
 from devp2p_tx.storage.keyfile import load_or_create_key, parse_key
 
 _KEY_FILE = "nodekey"
-_REPEATABLE = ("capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
+_REPEATABLE = ("listen", "capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
 _NONE = "none"
+_PORT = "30303"
 
 _log = Logger()
 
@@ -72,16 +74,17 @@ _FLAGS: list[list[Any]] = [
 
 _PARAMETERS: list[list[Any]] = [
     [
-        "listen",
-        "l",
-        "30303",
-        "Where to listen: a port, an endpoint such as tcp:30303:interface=127.0.0.1 or haproxy:tcp:30303, or 'none'.",
-    ],
-    [
         "network",
         "n",
         "mainnet",
         "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
+    ],
+    [
+        "advertise",
+        None,
+        None,
+        "Where others are told to find us, whatever we find out: tcp=HOST:PORT,udp=HOST:PORT,tcp6=[HOST]:PORT,"
+        "udp6=[HOST]:PORT, or some of these; a host is an address or a name. [default: what we find out]",
     ],
     ["discovery-port", None, None, "The UDP port, or fd:4 for an open socket. [default: the number of the TCP port]"],
     ["discovery", None, "v4,v5", "Which versions of discovery to speak: v4, v5, both, or none."],
@@ -131,6 +134,15 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]
         for name in _REPEATABLE:
             self[name] = []
+
+    def opt_listen(self, place: str) -> None:
+        """
+        Where to listen (repeatable): a port, which is opened for IPv4 and IPv6, an endpoint such as
+        tcp:30303:interface=127.0.0.1 or haproxy:tcp:30303, or none. [default: 30303]
+        """
+        self["listen"].append(place)
+
+    opt_l = opt_listen
 
     def opt_capability(self, capability: str) -> None:
         """
@@ -227,7 +239,8 @@ class Options(usage.Options):
 
     def _serverConfig(self) -> ServerConfig:
         return ServerConfig(
-            listen=None if self["listen"] == _NONE else listenDescription(self["listen"]),
+            listen=_places(self["listen"] or [_PORT]),
+            advertise=None if self["advertise"] is None else Advertise.parse(self["advertise"]),
             name=clientName(_identity(self["identity"])),
             capabilities=[each for text in self["capability"] for each in findCapabilities(text)],
             maxPeers=self._number("max-peers"),
@@ -305,6 +318,22 @@ class Options(usage.Options):
         return load_or_create_key(Path(self["node-key"] or self._dataDir / _KEY_FILE))
 
 
+def _places(texts: Sequence[str]) -> Sequence[str] | None:
+    """
+    Where to listen.
+
+    @raise devp2p_tx.errors.InvalidAddress: a number that is no port.
+    @raise usage.UsageError: here and nowhere.
+    """
+    if _NONE in texts:
+        if len(texts) > 1:
+            raise usage.UsageError("--listen none goes with no other --listen")
+        return None
+    for text in texts:
+        portNumber(text)
+    return texts
+
+
 def _identity(text: str) -> str:
     if not text.isprintable() or "/" in text or len(text) > 64:
         raise usage.UsageError("--identity has at most 64 printable characters, none of them a slash")
@@ -367,11 +396,13 @@ def _importCapability(text: str) -> ICapability:
 
 def logPredicate(levels: Sequence[str]) -> LogLevelFilterPredicate:
     """
-    What is logged, for C{[namespace=]level} texts.
+    What is logged, for C{[namespace=]level} texts. Of what the older parts of Twisted say, a line for each socket that
+    opens or closes above all, only warnings are logged, unless C{log_legacy=info} asks for more.
 
     @raise usage.UsageError: an unknown level.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    predicate.setLogLevelForNamespace("log_legacy", LogLevel.warn)
     for text in levels:
         namespace, _, name = text.rpartition("=")
         try:

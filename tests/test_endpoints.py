@@ -16,8 +16,7 @@ from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.entries import IP, TCP
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.errors import InvalidAddress, InvalidNode, PeerDisconnected
@@ -65,12 +64,11 @@ class ClientTests(StringCase):
 
     def test_forms(self) -> None:
         """Each way to name a node, with Twisted's quoting where it must be, and without it where it can."""
-        serving = self.serve("rlpx:tcp6\\:30303")
+        servings = [self.serve(f"rlpx:{kind}\\:30303") for kind in ("tcp", "tcp6")]
         self.network.names["node.example"] = [THERE]
         url = format_node(Node(self.key.public_key, ip_address(THERE), 30303, 30304))
         local = LocalRecord(self.key, 1, 0, lambda seq: None)
-        local.set(IP, ip_address(THERE))
-        local.set(TCP, 30303)
+        local.offer(Source.FLAG, 4, ip_address(THERE), tcp=30303)
         record = local.record(1).to_text()
         texts = (
             f"rlpx:{self.hexKey}@{THERE}:30303",
@@ -83,7 +81,7 @@ class ClientTests(StringCase):
         for text in texts:
             protocol = self.successResultOf(self.connect(text))
             self.assertEqual(protocol.transport.getPeer().publicKey, self.key.public_key, text)
-        self.assertEqual(len(serving.built), len(texts))
+        self.assertEqual([len(serving.built) for serving in servings], [len(texts) - 1, 1])
 
     def test_our_key(self) -> None:
         """That of a file, which is made if there is none; or one for this endpoint alone."""

@@ -15,6 +15,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.tap import NodeService, Options, formatJSON, makeService
@@ -44,7 +45,7 @@ class OptionTests(SynchronousTestCase):
     def test_defaults(self) -> None:
         config = parse().serverConfig
         self.assertEqual(
-            (config.listen, config.maxPeers, config.maxPendingPeers, config.dialRatio), ("tcp:30303", 50, 50, 3)
+            (config.listens, config.maxPeers, config.maxPendingPeers, config.dialRatio), (("30303",), 50, 50, 3)
         )
         self.assertEqual((config.noDial, config.netrestrict, config.capabilities), (False, None, []))
         self.assertTrue(config.name.startswith("devp2p-tx/v"))
@@ -58,6 +59,18 @@ class OptionTests(SynchronousTestCase):
 
     def test_listening_can_be_left_out(self) -> None:
         self.assertIsNone(parse("--listen", "none").serverConfig.listen)
+
+    def test_several_places_to_listen(self) -> None:
+        config = parse("-l", "30304", "--listen", "tcp:30305:interface=127.0.0.1").serverConfig
+        self.assertEqual(config.listens, ("30304", "tcp:30305:interface=127.0.0.1"))
+        self.patch(os, "environ", {**os.environ, "DEVP2P_LISTEN": "1 tcp6:2"})
+        self.assertEqual(parse().serverConfig.listens, ("1", "tcp6:2"))
+        self.assertEqual(parse("--listen=3").serverConfig.listens, ("3",))
+
+    def test_advertised_address(self) -> None:
+        self.assertIsNone(parse().serverConfig.advertise)
+        said = "tcp=node.example.org:40404,udp6=[2a00::1]:40405"
+        self.assertEqual(parse("--advertise", said).serverConfig.advertise, Advertise.parse(said))
 
     def test_nodes_come_from_urls_and_files(self) -> None:
         path = Path(self.mktemp())
@@ -105,6 +118,9 @@ class OptionTests(SynchronousTestCase):
     def test_wrong_values_get_a_sentence(self) -> None:
         for sentence, *arguments in (
             ("99999 is no port", "--listen", "99999"),
+            ("--listen none goes with no other --listen", "--listen", "none", "--listen", "30303"),
+            ("tcp=1.2.3.4 has no port from 1 to 65535", "--advertise", "tcp=1.2.3.4"),
+            ("cannot advertise '1.2.3.4:30303': want tcp=HOST:PORT", "--advertise", "1.2.3.4:30303"),
             ("--max-peers is a whole number, not 'x'", "--max-peers", "x"),
             ("--max-peers is a whole number, not '-1'", "--max-peers=-1"),
             ("pending peers is 1 or more", "--max-pending-peers", "0"),
@@ -230,6 +246,12 @@ class LoggingTests(SynchronousTestCase):
         predicate = parse("--log-level", "warn", "--log-level", "devp2p_tx.node=debug").logPredicate
         self.assertIs(predicate.logLevelForNamespace("twisted"), LogLevel.warn)
         self.assertIs(predicate.logLevelForNamespace("devp2p_tx.node.dialer"), LogLevel.debug)
+
+    def test_sockets_that_open_and_close(self) -> None:
+        """Nothing is logged of them, by the older parts of Twisted, unless that is asked for."""
+        self.assertIs(parse().logPredicate.logLevelForNamespace("log_legacy"), LogLevel.warn)
+        asked = parse("--log-level", "log_legacy=info").logPredicate
+        self.assertIs(asked.logLevelForNamespace("log_legacy"), LogLevel.info)
 
     def line(self, log: Any) -> dict[str, Any]:
         events: list[dict[str, Any]] = []

@@ -30,7 +30,6 @@ def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
     """A node at a free port."""
     key = PrivateKey.generate(urandom)
     local = LocalRecord(key, int(time() * 1000))
-    local.set_fallback_ip(parse_address(LOOPBACK))
     discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, checkInterval=1.0)
     discovery.start(0, LOOPBACK)
     assert discovery.edge is not None

@@ -18,7 +18,6 @@ from twisted.internet import reactor, stdio
 from twisted.protocols.basic import LineOnlyReceiver
 
 from bench.reactorlag import Counting, Lag, UntilClosed
-from devp2p_tx.core.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr.local import LocalRecord
@@ -37,7 +36,6 @@ REFUSED = "discv5_refused"
 def listen(bootnodes: list[Node], metrics: Metrics) -> tuple[DiscoveryV5, Node]:
     """A node at a free port."""
     local = LocalRecord(PrivateKey.generate(urandom), int(time() * 1000))
-    local.set_fallback_ip(parse_address(LOOPBACK))
     discovery = DiscoveryV5(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, metrics=metrics, checkInterval=1.0)
     discovery.start(0, LOOPBACK)
     return discovery, Node.from_record(local.record(int(time() * 1000)))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 
+from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressFault, AddressPolicy
 from devp2p_tx.core.enr.node import Node
 
@@ -219,9 +220,11 @@ class DialPlan:
         return None
 
     def _address_fault(self, node: Node, by_user: bool) -> AddressFault | None:
-        if node.ip is None:
-            return None
-        return self._policy.listed_fault(node.ip) if by_user else self._policy.fault(node.ip)
+        """Why none of a node's addresses may be contacted, if none may; of one without any there is nothing to say."""
+        ask = self._policy.listed_fault if by_user else self._policy.fault
+        known: list[IPAddress | None] = [ip for ip, _ in node.tcp_addresses()]
+        faults = [ask(ip) for ip in known or [node.ip] if ip is not None]
+        return faults[0] if faults and all(faults) else None
 
     def get_timer(self) -> float | None:
         """When a static node may be dialled again, or a bootnode; C{None} if only a report can change anything."""

@@ -68,24 +68,26 @@ def clientEndpoint(
     An endpoint that reaches C{node}.
 
     @param via: a proxy to go through, which looks the name up in our place.
-    @param addresses: addresses and ports that its host name means, if that is known: they are tried in this order, each
-        a fraction of a second after the one before, and the first one reached is taken (RFC 8305, "happy eyeballs").
-        Without them the node's own address is taken, or its host name, looked up when the endpoint connects.
+    @param addresses: addresses and ports to try, such as those that its host name means: in this order, each a third of
+        a second after the one before, and the first one reached is taken (RFC 8305, "happy eyeballs"). Without them all
+        are tried that the node says it has, or its host name is looked up when the endpoint connects.
     @raise InvalidNode: the node has no address or no TCP port.
     """
     from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 
-    if node.host is None or not node.tcp:
+    known = addresses or node.tcp_addresses()
+    if node.host is None or not (known or node.tcp):
         raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
-    if via is not None:
+    if via is not None and node.tcp:
         return via(reactor, node.host, node.tcp)
-    if not addresses and node.ip is None:
+    if not known:
         return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
-    if len(addresses) > 1:
-        knowing = _KnowingReactor(reactor, _KnownAddresses(addresses))
-        return HostnameEndpoint(knowing, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
-    ip, port = addresses[0] if addresses else (node.ip, node.tcp)
-    assert ip is not None
+    ip, port = known[0]
+    if via is not None:
+        return via(reactor, str(ip), port)
+    if len(known) > 1:
+        knowing = _KnowingReactor(reactor, _KnownAddresses(known))
+        return HostnameEndpoint(knowing, node.host, port, timeout=CONNECT_TIMEOUT)
     kind = TCP4ClientEndpoint if ip.version == 4 else TCP6ClientEndpoint
     return kind(reactor, str(ip), port, timeout=CONNECT_TIMEOUT)
 

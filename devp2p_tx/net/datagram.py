@@ -1,5 +1,5 @@
 """
-The one UDP edge: the socket that the discovery protocols of a node share.
+The one UDP edge: the sockets that the discovery protocols of a node share, one in each address family.
 
 Rules:
 
@@ -7,19 +7,24 @@ Rules:
   - A datagram goes to the handlers in their order until one takes it. discv4 is the first: it knows at a glance what it
     cannot be, where discv5 has to decrypt. All of it happens in one call, so there is no queue that could be filled.
   - The socket is asked for one byte more than any datagram may have, since what is longer comes cut off.
-  - What goes wrong with one datagram is counted, and never ends the edge. A socket that breaks is opened anew.
+  - An answer leaves by the socket that the question came to; anything else by that of its destination's family.
+  - What goes wrong with one datagram is counted, and never ends the edge. A socket that breaks is opened anew, and the
+    other one does not notice.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from errno import ENOTCONN
 from functools import partial
 from ipaddress import IPv4Address
-from socket import socket as Socket
+from os import strerror
+from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, InvalidAddressError, MessageLengthError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
@@ -30,6 +35,7 @@ from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import datagramSocket
+from devp2p_tx.net.families import familyName, separateFamilies
 
 #: The largest datagram of any discovery protocol (bytes).
 MAX_SIZE = 1280
@@ -46,7 +52,7 @@ _log = Logger()
 
 
 class DatagramHandler(Protocol):
-    """A protocol that shares the socket."""
+    """A protocol that shares the sockets."""
 
     def datagramReceived(self, data: bytes, ip: IPAddress, port: int, now: float, unixTime: float) -> bool:
         """
@@ -60,46 +66,45 @@ class DatagramHandler(Protocol):
         """
 
 
-class DatagramEdge(DatagramProtocol):
-    """
-    A UDP socket.
+def _cannotSend(data: bytes, address: tuple[str, int]) -> None:
+    """What a socket does that is not open."""
+    raise OSError(ENOTCONN, strerror(ENOTCONN))
 
-    @ivar handlers: who is given the datagrams, in this order.
+
+class FamilySocket(DatagramProtocol):
+    """
+    The socket of one address family.
+
+    @ivar interface: the address that it is bound to; empty for all of IPv4, C{::} for all of IPv6.
+    @ivar number: its port.
+    @ivar takesIPv4: whether it is one of IPv6 that takes IPv4 as well.
+    @ivar clothes: what an IPv4 address begins with that goes through it: nothing, or C{::ffff:}.
+    @ivar sendTo: sends a datagram to C{(host, port)}; raises why it cannot be sent.
     """
 
     noisy = False
 
-    def __init__(
-        self, reactor: Any, seconds: Callable[[], float], unixTime: Callable[[], float], metrics: Metrics | None = None
-    ) -> None:
-        """
-        @param reactor: what listens (C{IReactorUDP}, C{IReactorTime}).
-        @param seconds: a monotonic clock.
-        @param unixTime: unix time with fractions.
-        @param metrics: where datagrams are counted that were not dealt with.
-        """
-        self.handlers: list[DatagramHandler] = []
+    def __init__(self, edge: DatagramEdge, reactor: Any, metrics: Metrics, interface: str) -> None:
+        self.interface, self.number = interface, 0
+        self.sendTo: Callable[[bytes, tuple[str, int]], Any] = _cannotSend
+        self.takesIPv4, self.clothes = False, ""
+        self.family = familyName(6 if isIPv6Address(interface) else 4)
+        self._edge = edge
         self._reactor = reactor
-        self._seconds, self._unixTime = seconds, unixTime
-        self._metrics = metrics or Metrics()
-        self._interface, self._number = "", 0
+        self._metrics = metrics
         self._adopted: int | None = None
         self._port: Any = None
-        self._socket: Socket | None = None
-        self._prefix = ""
-        self._source: tuple[IPAddress | None, str] = (None, "")
         self._closed = False
         self._reopening: IDelayedCall | None = None
 
-    def listen(self, port: int, interface: str = "") -> None:
+    def open(self, port: int) -> None:
         """
-        Open the socket.
+        Open it.
 
         @param port: 0 for one that is free.
-        @param interface: an address of ours; empty for all of IPv4, C{::} for all of both families.
         @raise CannotListenError: the port is taken, or the address not ours.
         """
-        self._open(interface, partial(self._reactor.listenUDP, port, self, interface=interface))
+        self._open(partial(self._reactor.listenUDP, port, self, interface=self.interface))
 
     def adopt(self, descriptor: int) -> None:
         """
@@ -108,59 +113,49 @@ class DatagramEdge(DatagramProtocol):
         @param descriptor: its file descriptor.
         @raise InvalidAddress: that is no UDP socket.
         """
-        family, interface = datagramSocket(descriptor)
+        family, _ = datagramSocket(descriptor)
         os.set_blocking(descriptor, False)
         self._adopted = descriptor  # the reactor takes a copy, so that this one can be opened anew
-        self._open(interface, partial(self._reactor.adoptDatagramPort, descriptor, family, self))
+        self._open(partial(self._reactor.adoptDatagramPort, descriptor, family, self))
 
-    def _open(self, interface: str, listen: Callable[..., Any]) -> None:
-        self._interface = interface
+    def _open(self, listen: Callable[..., Any]) -> None:
         self._port = listen(maxPacketSize=MAX_SIZE + 1)
-        self._number = self._port.getHost().port
+        self.number = self._port.getHost().port
 
-    @property
-    def isListening(self) -> bool:
-        """Whether the socket is open."""
-        return self._port is not None
-
-    @property
-    def port(self) -> int:
-        """The number of the port; 0 before L{listen} and L{adopt}."""
-        return self._number
-
-    @property
-    def interface(self) -> str:
-        """As it was given to L{listen}, or the address of the socket that L{adopt} took over."""
-        return self._interface
-
-    def close(self) -> Deferred[None]:
-        """Close the socket; fires when it is closed."""
+    def close(self) -> Deferred[Any]:
+        """Close it; fires when it is closed."""
         self._closed = True
         if self._reopening is not None and self._reopening.active():
             self._reopening.cancel()
         port, self._port = self._port, None
-        self._socket = None
+        self.sendTo = _cannotSend
         descriptor, self._adopted = self._adopted, None
         if descriptor is not None:
             os.close(descriptor)
-        return succeed(None) if port is None else maybeDeferred(port.stopListening)
+        return maybeDeferred(lambda: None if port is None else port.stopListening())
 
-    # What the transport says.
+    @property
+    def isOpen(self) -> bool:
+        """Whether it is open."""
+        return self.sendTo is not _cannotSend
 
     def startProtocol(self) -> None:
         """See C{AbstractDatagramProtocol}."""
         transport: Any = self.transport
-        self._prefix = _MAPPED if ":" in self._interface else ""
+        self.sendTo = transport.write
         if isinstance(transport, UDPPort):
             transport.maxThroughput = MAX_READ
-            self._socket = transport.socket
+            self.sendTo = transport.socket.sendto  # what the transport looks at before costs as much as sending does
+            if transport.addressFamily == AF_INET6 and not transport.socket.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY):
+                self.takesIPv4, self.clothes = True, _MAPPED
 
     def stopProtocol(self) -> None:
         """See C{AbstractDatagramProtocol}; a socket that ends by itself is opened anew."""
-        self._port = self._socket = None
+        self._port = None
+        self.sendTo = _cannotSend
         if not self._closed:
-            self._metrics.count("udp_reopened")
-            _log.warn("UDP port {port} broke, and is opened again", port=self._number)
+            self._metrics.count("udp_reopened", family=self.family)
+            _log.warn("{family} UDP port {port} broke, and is opened again", family=self.family, port=self.number)
             self._reopenLater()
 
     def _reopenLater(self) -> None:
@@ -169,11 +164,16 @@ class DatagramEdge(DatagramProtocol):
     def _reopen(self) -> None:
         try:
             if self._adopted is None:
-                self.listen(self._number, self._interface)
+                self.open(self.number)
             else:
                 self.adopt(self._adopted)
         except (CannotListenError, InvalidAddress) as error:
-            _log.warn("UDP port {port} cannot be opened again: {error}", port=self._number, error=error)
+            _log.warn(
+                "{family} UDP port {port} cannot be opened again: {error}",
+                family=self.family,
+                port=self.number,
+                error=error,
+            )
             self._reopenLater()
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
@@ -187,14 +187,102 @@ class DatagramEdge(DatagramProtocol):
         except InvalidAddress:
             self._metrics.count("udp_dropped", reason="bad source")
             return
-        self._source = ip, text
-        now, unixTime = self._seconds(), self._unixTime()
-        for handler in self.handlers:
+        edge = self._edge
+        edge.source = ip, text, self
+        now, unixTime = edge.seconds(), edge.unixTime()
+        for handler in edge.handlers:
             if handler.datagramReceived(datagram, ip, port, now, unixTime):
                 return
         self._metrics.count("udp_dropped", reason="refused")
 
-    # What handlers do.
+
+class DatagramEdge:
+    """
+    The UDP sockets.
+
+    @ivar handlers: who is given the datagrams, in this order.
+    @ivar sockets: the sockets, by their address family, 4 or 6.
+    @ivar source: of the datagram that came last: its address, that as text, and the socket that it came to.
+    @ivar seconds: a monotonic clock.
+    @ivar unixTime: unix time with fractions.
+    """
+
+    def __init__(
+        self, reactor: Any, seconds: Callable[[], float], unixTime: Callable[[], float], metrics: Metrics | None = None
+    ) -> None:
+        """
+        @param reactor: what listens (C{IReactorUDP}, C{IReactorTime}).
+        @param seconds: a monotonic clock.
+        @param unixTime: unix time with fractions.
+        @param metrics: where datagrams are counted that were not dealt with.
+        """
+        self.handlers: list[DatagramHandler] = []
+        self.sockets: dict[int, FamilySocket] = {}
+        self._reactor = separateFamilies(reactor)
+        self.seconds, self.unixTime = seconds, unixTime
+        self._metrics = metrics or Metrics()
+        self._closed = FamilySocket(self, self._reactor, self._metrics, "")
+        self._of4 = self._of6 = self._closed
+        self.source: tuple[IPAddress | None, str, FamilySocket] = (None, "", self._closed)
+
+    def listen(self, port: int, interface: str = "") -> None:
+        """
+        Open the socket of one address family, once for each.
+
+        @param port: 0 for one that is free.
+        @param interface: an address of ours; empty for all of IPv4, C{::} for all of IPv6.
+        @raise CannotListenError: the port is taken, or the address not ours.
+        """
+        opened = FamilySocket(self, self._reactor, self._metrics, interface)
+        opened.open(port)
+        self._add(opened)
+
+    def adopt(self, descriptor: int) -> None:
+        """
+        Take over a socket that was opened for us, such as by systemd; it is ours from now on. One on C{::} that takes
+        IPv4 as well, as systemd's do, serves both families.
+
+        @param descriptor: its file descriptor.
+        @raise InvalidAddress: that is no UDP socket.
+        """
+        _, interface = datagramSocket(descriptor)
+        opened = FamilySocket(self, self._reactor, self._metrics, interface)
+        opened.adopt(descriptor)
+        self._add(opened)
+
+    def _add(self, opened: FamilySocket) -> None:
+        self.sockets[6 if isIPv6Address(opened.interface) else 4] = opened
+        self._of6 = self.sockets.get(6, self._closed)
+        self._of4 = self.sockets.get(4, self._of6 if self._of6.takesIPv4 else self._closed)
+
+    @property
+    def isListening(self) -> bool:
+        """Whether the sockets are open, all of them."""
+        return bool(self.sockets) and all(each.isOpen for each in self.sockets.values())
+
+    def socketOf(self, version: int) -> FamilySocket | None:
+        """The socket that serves an address family, 4 or 6, if there is one."""
+        found = self._of4 if version == 4 else self._of6
+        return None if found is self._closed else found
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The address families that have a socket."""
+        return tuple(version for version in (4, 6) if self.socketOf(version))
+
+    @property
+    def port(self) -> int:
+        """The number of the port, that of IPv4 if there are two; 0 before L{listen} and L{adopt}."""
+        return next((each.number for version in self.versions if (each := self.socketOf(version))), 0)
+
+    @property
+    def interface(self) -> str:
+        """What the socket of L{port} is bound to."""
+        return next((each.interface for version in self.versions if (each := self.socketOf(version))), "")
+
+    def close(self) -> Deferred[Any]:
+        """Close the sockets; fires when they are closed."""
+        return DeferredList([each.close() for each in self.sockets.values()])
 
     def send(self, data: bytes, ip: IPAddress, port: int) -> None:
         """
@@ -203,15 +291,13 @@ class DatagramEdge(DatagramProtocol):
         @param data: up to L{MAX_SIZE} bytes.
         @param ip: where to, unwrapped.
         """
-        known, text = self._source
-        address = (text if ip is known else self._addressText(ip)), port
+        known, text, sender = self.source
+        if ip is not known:
+            text, sender = str(ip), self._of6
+            if isinstance(ip, IPv4Address):
+                sender = self._of4
+                text = sender.clothes + text
         try:
-            if self._socket is not None:
-                self._socket.sendto(data, address)  # what the transport looks at before costs as much as sending does
-            elif self._port is not None:
-                self._port.write(data, address)
+            sender.sendTo(data, (text, port))
         except _UNSENDABLE:
             self._metrics.count("udp_unsent")
-
-    def _addressText(self, ip: IPAddress) -> str:
-        return self._prefix + str(ip) if isinstance(ip, IPv4Address) else str(ip)

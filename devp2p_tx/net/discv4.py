@@ -43,7 +43,7 @@ from devp2p_tx.core.kademlia.table import (
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.core.sourcebudget import SourceBudget
-from devp2p_tx.errors import LocalProtocolError
+from devp2p_tx.errors import DevP2PError, LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.kademlia import KademliaNode
@@ -193,7 +193,11 @@ class DiscoveryV4(KademliaNode):
     # -- the clock ----------------------------------------------------------------------------------------------------
 
     async def _checkClock(self, server: str) -> None:
-        drift = await measureDrift(self._reactor, server, self.seconds, self._unixTime, self._random.randbytes)
+        try:
+            drift = await measureDrift(self._reactor, server, self.seconds, self._unixTime, self._random.randbytes)
+        except DevP2PError as error:
+            _log.info("the system clock cannot be compared with {server}: {error}", server=server, error=error)
+            return
         self._metrics.count("clock_checks")
         if abs(drift) > MAX_DRIFT:
             _log.warn(
@@ -227,7 +231,7 @@ class DiscoveryV4(KademliaNode):
         elif isinstance(event, NodesFound):
             outcome.callback([Node(key, ip, tcp, udp) for key, ip, udp, tcp in event.nodes])
         else:
-            outcome.callback(Node.from_record(event.record))
+            outcome.callback(Node.from_record(event.record, self._local.versions))
 
     def _handleCoreTimer(self, now: float, unixTime: float) -> None:
         self._core.handle_timer(now, unixTime)

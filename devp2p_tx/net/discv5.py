@@ -111,7 +111,7 @@ class DiscoveryV5(KademliaNode):
             refresh_interval=refreshInterval,
             admits=partial(policy.admits, protocol=self.name),
         )
-        neighbours = Neighbours(table, store.node, policy)
+        neighbours = Neighbours(table, store.node, policy, local)
         self._core = Discv5(
             local,
             neighbours,
@@ -273,9 +273,9 @@ class DiscoveryV5(KademliaNode):
         elif isinstance(event, PingAnswered):
             outcome.callback(event.pong)
         elif isinstance(event, NodesFound):
-            outcome.callback([Node.from_record(record) for record in event.records])
+            outcome.callback([Node.from_record(record, self._local.versions) for record in event.records])
         elif isinstance(event, RecordFound):
-            outcome.callback(Node.from_record(event.record))
+            outcome.callback(Node.from_record(event.record, self._local.versions))
         else:
             outcome.callback(event.message)
 

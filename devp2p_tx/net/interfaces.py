@@ -1,5 +1,5 @@
 """
-Which networks this host is in.
+Which addresses this host has, and which networks it is in.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPNetwork, parse_address
+from devp2p_tx.core.addresses import IPAddress, IPNetwork, parse_address
 from devp2p_tx.interfaces import IInterfaces
 
 _log = Logger()
@@ -34,6 +34,11 @@ def _systemInterfaces() -> list[IPv4Interface | IPv6Interface]:
         return []
     texts = (each.ip if each.is_IPv4 else each.ip[0] for each in addresses)
     return [ip_interface(f"{text}/{each.network_prefix}") for text, each in zip(texts, addresses, strict=True)]
+
+
+def addressesOf(reactor: Any) -> list[IPAddress]:
+    """The addresses alone."""
+    return [each.ip for each in interfacesOf(reactor)]
 
 
 def networksOf(reactor: Any, address: str) -> list[IPNetwork]:

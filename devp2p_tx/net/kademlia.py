@@ -24,11 +24,11 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.discovery import Answer, Changing, DiscoveryCore
@@ -51,6 +51,7 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.oneshot import OneShot
 
@@ -171,17 +172,21 @@ class KademliaNode:
         Begin to answer, and fill the table.
 
         @param port: the UDP port; 0 for one that is free.
-        @param interface: an address of ours; empty for all of IPv4, C{::} for all of both families.
-        @param edge: a socket that is open already, and stays open; then C{port} and C{interface} are not used.
+        @param interface: an address of ours; empty for all of IPv4, C{::} for all of IPv6.
+        @param edge: sockets that are open already, and stay open; then C{port} and C{interface} are not used, and who
+            opened them has told our record of them.
         @raise CannotListenError: the port is taken, or the address not ours.
         """
         self._ownsEdge = edge is None
         if edge is None:
             edge = DatagramEdge(self._reactor, self.seconds, self._unixTime, self._metrics)
             edge.listen(port, interface)
+            self._local.versions = edge.versions
+            bound = parse_address(interface or ANYWHERE[4])
+            ip = None if bound.is_unspecified else bound
+            self._local.offer(Source.INTERFACE, bound.version, ip, udp=edge.port)
         self.edge = edge
         self._attach(edge)
-        self._local.set_fallback_udp(edge.port)
         self._rearm()
 
     def stop(self) -> Deferred[None]:
@@ -379,10 +384,14 @@ class KademliaNode:
         found = []
         for text in self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random):
             try:
-                found.append(parse_node(text))
+                found.append(self._inOurFamilies(parse_node(text)))
             except InvalidNode:  # somebody else wrote into the database
                 continue
         return found
+
+    def _inOurFamilies(self, node: Node) -> Node:
+        """The node at the endpoint of its record that we can reach."""
+        return node if node.record is None else Node.from_record(node.record, self._local.versions)
 
     async def _resolveBootnodes(self) -> None:
         """Those with a host name, at each refresh, since names move."""
@@ -393,10 +402,12 @@ class KademliaNode:
     async def _addressed(self, node: Node) -> Node | None:
         """A bootnode where it can be reached; one that is nowhere, or where our user's lists forbid it, is none."""
         if node.hostname is None:
+            node = self._inOurFamilies(node)
             known = [] if node.ip is None else [node.ip]
         else:
             known = await self._names.resolve(node.hostname)
-        there = [replace(node, ip=ip, hostname=None) for ip in known if self._policy.permits(ip, self.name)]
+        usable = [ip for ip in known if ip.version in self._local.versions and self._policy.permits(ip, self.name)]
+        there = [replace(node, ip=ip, hostname=None) for ip in usable]
         if len(there) < 2:
             return there[0] if there else None
         pings = [self.ping(each) for each in there]  # all at once: the table has room for one address of a node

@@ -13,11 +13,26 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import checkAdopted
+from devp2p_tx.net.families import separateFamilies
 from devp2p_tx.net.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.net.tor import OnionEndpoint, controlDescriptions, requireTor
 
 _PROXIED = "haproxy:"
 _ONION = re.compile(r"onion:([0-9]{1,5})(?::control=(.+))?")
+
+
+def portNumber(listen: int | str) -> int | None:
+    """
+    The port, if C{listen} is a number alone.
+
+    @raise InvalidAddress: it is a number, and no port.
+    """
+    text = str(listen).strip()
+    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
+        return None
+    if not 0 <= int(text) <= 0xFFFF:
+        raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
+    return int(text)
 
 
 def listenDescription(listen: int | str) -> str:
@@ -26,20 +41,17 @@ def listenDescription(listen: int | str) -> str:
 
     @raise InvalidAddress: a number that is no port.
     """
-    text = str(listen).strip()
-    if not re.fullmatch(r"[-+]?\d+", text, re.ASCII):
-        return text
-    if not 0 <= int(text) <= 0xFFFF:
-        raise InvalidAddress(f"{text} is no port: want a number from 0 to 65535")
-    return f"tcp:{int(text)}"
+    number = portNumber(listen)
+    return str(listen).strip() if number is None else f"tcp:{number}"
 
 
 def serverEndpoint(
     reactor: IReactorCore, listen: int | str, key: PrivateKey | None = None, refused: Callable[[], object] | None = None
 ) -> IStreamServerEndpoint:
     """
-    An endpoint to listen with: one that Twisted knows; C{haproxy:} and such a one, behind a proxy that says where its
-    clients are; or C{onion:PORT}, with C{:control=} and where Tor's control port is.
+    An endpoint to listen with: one that Twisted knows, which on an IPv6 address is for IPv6 alone; C{haproxy:} and such
+    a one, behind a proxy that says where its clients are; or C{onion:PORT}, with C{:control=} and where Tor's control
+    port is.
 
     @param key: what the address of an onion service is made of.
     @param refused: is called for each connection that is closed since the proxy did not say.
@@ -75,7 +87,7 @@ def _twisted(reactor: IReactorCore, description: str) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString  # takes over LISTEN_FDS, so not before it is wanted
 
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+        endpoint: IStreamServerEndpoint = serverFromString(separateFamilies(reactor), description)
         checkAdopted(endpoint)
     except (ValueError, TypeError, LookupError, OSError, AttributeError) as error:  # each kind of endpoint has its own
         raise InvalidAddress(

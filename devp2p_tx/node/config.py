@@ -12,6 +12,7 @@ from devp2p_tx._version import __version__
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
+from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
 from devp2p_tx.core.nat.specification import NATSpecification
@@ -37,8 +38,9 @@ class ServerConfig:
     """
     @ivar key: our static key; the node's identity.
     @ivar capabilities: what we offer. Without any, every peer is kept.
-    @ivar listen: where to listen: a port, an endpoint string (see L{devp2p_tx.net.listening.serverEndpoint}), or
-        C{None}.
+    @ivar listen: where to listen: a port, which is opened in both address families, an endpoint string (see
+        L{devp2p_tx.net.listening.serverEndpoint}), several of these, or C{None}. Of each address family the first is
+        where others are told to find us.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
         are let in.
@@ -65,12 +67,13 @@ class ServerConfig:
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
     @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
+    @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     @ivar nat: how others get through to us: see L{NATSpecification.parse}.
     """
 
     key: PrivateKey
     capabilities: Sequence[ICapability] = ()
-    listen: int | str | None = None
+    listen: int | str | Sequence[int | str] | None = None
     name: str = field(default_factory=clientName)
     maxPeers: int = DEFAULT_MAX_PEERS
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
@@ -93,6 +96,7 @@ class ServerConfig:
     database: str = ""
     ntpServer: str | None = None
     nat: str = "none"
+    advertise: Advertise | None = None
 
     def __post_init__(self) -> None:
         """
@@ -121,6 +125,13 @@ class ServerConfig:
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
+
+    @property
+    def listens(self) -> tuple[int | str, ...]:
+        """All places to listen at."""
+        if self.listen is None:
+            return ()
+        return (self.listen,) if isinstance(self.listen, (int, str)) else tuple(self.listen)
 
     @property
     def maxDialed(self) -> int:

@@ -282,15 +282,29 @@ class Dialer:
 
     async def _connectTo(self, node: Node, byUser: bool) -> RLPxProtocol:
         """Connect to where a node is; its host name is looked up at each dial, and all that it means is tried."""
-        found: list[IPAddress] = []
         if node.hostname is not None:
-            found = await self._addressesOf(node.hostname, byUser)
-        elif byUser and node.ip is not None:  # a candidate's was looked at before it became a dial
-            self._admitted([node.ip], byUser)
-        addresses = [(ip, node.tcp) for ip in found]
+            addresses = [(ip, node.tcp) for ip in await self._addressesOf(node.hostname, byUser)]
+        else:
+            addresses = self._admittedOf(node, byUser)
         connecting = connect(self._reactor, node, lambda _: self._build(node), self._via, addresses)
         reached: RLPxProtocol = await connecting
         return reached
+
+    def _admittedOf(self, node: Node, byUser: bool) -> list[tuple[IPAddress, int]]:
+        """Where a node says that it is, as far as it may be dialled; a proxy is given the first address alone."""
+        there = node.tcp_addresses()
+        wanted = [ip for ip, _ in (there if self._via is None else there[:1])]
+        if byUser:
+            admitted = self._admitted(wanted, byUser) if wanted else []
+        else:  # a candidate's own was counted before it became a dial
+            counted = [ip for ip in wanted if ip == node.ip and self._policy.fault(ip) is None]
+            admitted = counted + [ip for ip in wanted if ip != node.ip and self._isAdmitted(ip)]
+            if wanted and not admitted:
+                raise AddressRefused(f"{', '.join(map(str, wanted))} may not be contacted")
+        return [each for each in there if each[0] in admitted]
+
+    def _isAdmitted(self, ip: IPAddress) -> bool:
+        return self._policy.admits(ip, PROTOCOL) and self._affords(ip, byUser=False)
 
     async def _addressesOf(self, name: str, byUser: bool) -> list[IPAddress]:
         """What a host name means, as far as it may be dialled; nothing where a proxy looks it up in our place."""

@@ -5,11 +5,11 @@ line of candidates that comes of them.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from os import urandom
 from random import Random
 from typing import Any
@@ -23,7 +23,7 @@ from zope.interface import implementer
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.addresspolicy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
-from devp2p_tx.core.enr.entries import TCP
+from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
@@ -38,10 +38,13 @@ from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.interfaces import networksOf
 from devp2p_tx.net.kademlia import KademliaNode
+from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.listeners import Listening, listenError
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
 from devp2p_tx.storage.sqlite import open_node_store
@@ -53,7 +56,8 @@ HOME_INTERVAL = 60.0
 #: How many peers that were good before a restart are tried first.
 MAX_ANCHORS = 8
 
-_ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
+_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
+_ANY_IPV4 = parse_address(ANYWHERE[4])
 
 _log = Logger()
 
@@ -115,6 +119,8 @@ class Discovery:
         self._recordChanged = recordChanged
         self._policy, self._names = policy, names
         self._alarms: list[IDelayedCall] = []
+        self._bound: dict[int, Bound] = {}
+        self._advertising = Advertising(config.advertise, reactor, names, self.self)
 
     @cached_property
     def _store(self) -> MemoryNodeStore:
@@ -126,7 +132,6 @@ class Discovery:
         """Our record."""
         key = self._config.key
         local = LocalRecord(key, self._unixMs(), self._store.local_seq(key.public_key.node_id), self._signed)
-        local.set_fallback_ip(IPv4Address("127.0.0.1"))
         for capability in self._config.capabilities:
             for entry, value in capability.recordEntries():
                 local.set(entry, value)
@@ -137,68 +142,67 @@ class Discovery:
 
     def _signed(self, seq: int) -> None:
         self._store.set_local_seq(self.local.node_id, seq)
+        _log.info("our record, number {seq}, says {where}", seq=seq, where=self._where())
         self._recordChanged()
+
+    def _where(self) -> str:
+        said = self.local.advertised().items()
+        return ", ".join(f"{key} {each.value} ({each.source.value})" for key, each in said) or "nothing of where we are"
+
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+        """See L{Advertising.mapped}."""
+        self._advertising.mapped(source, ip, tcp, udp)
 
     def _warn(self, sentence: str) -> None:
         _log.warn("{sentence}", sentence=sentence)
 
     def self(self) -> Node:
-        """Ourselves, with our record."""
-        return Node.from_record(self.local.record(self._unixMs()))
+        """Ourselves, with our record; if that has no address, at the one by which this host means itself."""
+        record = self.local.record(self._unixMs())
+        node = Node.from_record(record)
+        if node.ip is not None:
+            return node
+        version = min(self._bound, default=4)
+        ports = endpoint4(record) if version == 4 else endpoint6(record)
+        return replace(node, ip=_LOOPBACK[version], tcp=ports.tcp, udp=ports.udp)
 
     # Start and stop.
 
-    def listensAt(self, ip: IPAddress, port: int) -> None:
-        """RLPx listens there."""
-        self.local.set(TCP, port)
-        if not ip.is_unspecified:
-            self.local.set_fallback_ip(ip)
-
-    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
-        """
-        A way through the NAT says where we are from outside.
-
-        @param source: which way, such as C{upnp}.
-        @param ip: our outer address; C{None} if it is not known any more.
-        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what we said of it last stays.
-        @param udp: likewise of discovery.
-        """
-        if ip is None:
-            self.local.clear_static_ip(4)
-            self.local.clear_static_ip(6)
-        else:
-            self.local.set_static_ip(ip)
-        if tcp is not None:
-            self.local.set(TCP, tcp)
-        if udp is not None:
-            self.local.set_fallback_udp(udp)
-
     @property
-    def listening(self) -> tuple[IPAddress, int] | None:
-        """Where the UDP socket is; C{None} without one."""
-        if self._edge is None:
-            return None
-        return parse_address(self._edge.interface) if self._edge.interface else IPv4Address(0), self._edge.port
+    def sockets(self) -> tuple[tuple[IPAddress, int] | None, tuple[IPAddress, int] | None]:
+        """Where RLPx and discovery listen, each C{None} if it does not: over IPv4, where a NAT is, if there is that."""
+        bound = self._bound.get(min(self._bound, default=4))
+        if bound is None:
+            return None, None
+        return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
 
-    def start(self, interface: str, port: int) -> None:
+    def start(self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]]) -> None:
         """
-        Open the UDP socket, if discovery is on, and begin.
+        Open the UDP sockets, if discovery is on, and begin.
 
-        @param interface: an address of ours; empty for all.
-        @param port: the port of RLPx, which is that of discovery, too, unless the configuration says another.
-        @raise CannotListenError: it is taken.
+        @param listening: where RLPx listens: discovery does there, too, and at the same ports unless the configuration
+            says another; of each address family at the first.
+        @param versions: the address families that this host has, for a node that does not listen.
+        @raise CannotListenError: a port is taken.
         @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
+        places: dict[int, Listening] = {}
+        for each in listening:
+            places.setdefault(each.ip.version, each)
+        self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
-        self._lookAround(interface)
+        self._lookAround()
         if not self._config.discovery:
+            self._advertising.start(self.local, self._bound)
             return
         if self._config.dialVia is not None:
             self._warn(
                 "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
             )
-        edge = self._open(interface, port)
+        anywhere = (Listening(parse_address(ANYWHERE[version]), 0, True) for version in (() if places else versions()))
+        edge = self._open(places or {each.ip.version: each for each in anywhere})
+        self._advertising.start(self.local, self._bound)
         shared: dict[str, Any] = {
             "policy": self._policy,
             "outgoing": OutgoingBudget.udp(),
@@ -226,22 +230,35 @@ class Discovery:
         """The versions of discovery that run."""
         return [each for each in (self.discv4, self.discv5) if each is not None]
 
-    def _open(self, interface: str, port: int) -> DatagramEdge:
+    def _open(self, places: Mapping[int, Listening]) -> DatagramEdge:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
-        wanted = self._config.discoveryPort
-        if isinstance(wanted, str):
-            edge.adopt(datagramDescriptor(wanted))
-            return edge
-        try:
-            edge.listen(port if wanted is None else wanted, interface)
-        except CannotListenError as error:
-            if wanted is not None or not _ANY_PORT.match(str(self._config.listen)):
-                raise CannotListenError(f"UDP {interface or 'any'}", error.port, error.socketError) from None
-            edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
+        if isinstance(self._config.discoveryPort, str):
+            edge.adopt(datagramDescriptor(self._config.discoveryPort))
+        else:
+            for _, place in sorted(places.items()):
+                self._openFamily(edge, place, self._config.discoveryPort)
+        for version in edge.versions:
+            bound = edge.socketOf(version)
+            place = places.get(version, Listening(parse_address(ANYWHERE[version]), 0, True))
+            assert bound is not None
+            self._bound[version] = Bound(place.ip, place.port, bound.number)
         return edge
 
+    def _openFamily(self, edge: DatagramEdge, place: Listening, wanted: int | None) -> None:
+        version = place.ip.version
+        interface = "" if place.ip == _ANY_IPV4 else str(place.ip)
+        number = (place.port if wanted is None else wanted) or edge.port
+        isAnyPort = place.isAnyPort if wanted is None else not wanted
+        try:
+            edge.listen(number, interface)
+        except CannotListenError as error:
+            if not (number and isAnyPort):
+                raise listenError(error, "UDP", version) from None
+            edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
+
     async def stop(self) -> None:
-        """Close the socket, and write the database."""
+        """Close the sockets, and write the database."""
+        self._advertising.stop()
         for alarm in self._alarms:
             if alarm.active():
                 alarm.cancel()
@@ -251,16 +268,17 @@ class Discovery:
             await self._edge.close()
         self._store.close()
 
-    def _lookAround(self, interface: str) -> None:
+    def _lookAround(self) -> None:
         """Where we are, which changes when somebody carries us elsewhere."""
-        self._policy.set_home(networksOf(self._reactor, interface))
-        self._later(HOME_INTERVAL, self._lookAround, interface)
+        places = [str(bound.ip) for bound in self._bound.values()] or [""]
+        self._policy.set_home(network for place in places for network in networksOf(self._reactor, place))
+        self._later(HOME_INTERVAL, self._lookAround)
 
     # The database.
 
-    def _later(self, delay: float, task: Callable[..., None], *args: object) -> None:
+    def _later(self, delay: float, task: Callable[[], None]) -> None:
         self._alarms = [alarm for alarm in self._alarms if alarm.active()]
-        self._alarms.append(self._reactor.callLater(delay, task, *args))
+        self._alarms.append(self._reactor.callLater(delay, task))
 
     def _flush(self) -> None:
         left = self._store.flush()
@@ -354,6 +372,17 @@ class Discovery:
     def resolve(self) -> Callable[[Node], Deferred[Node]] | None:
         """Searches for where a node is; C{None} if nobody can be asked."""
         return self.protocols[0].resolve if self.protocols else None
+
+    def advertised(self) -> dict[str, dict[str, Any]]:
+        """Each entry of our record that says where we are, who says so, and what speaks for it, for C{nodeInfo()}."""
+        return {
+            key: {
+                "value": each.value if isinstance(each.value, int) else str(each.value),
+                "source": each.source.value,
+                "verdict": each.verdict.value,
+            }
+            for key, each in self.local.advertised().items()
+        }
 
     def info(self) -> dict[str, Any]:
         """What each version that runs knows, for C{nodeInfo()}."""

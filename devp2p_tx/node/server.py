@@ -12,20 +12,20 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address
 from os import urandom
 from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application import service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
@@ -46,8 +46,7 @@ from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
-from devp2p_tx.net.hostnames import HostNames, NamedAddress, isReal, systemTTLs
-from devp2p_tx.net.listening import serverEndpoint
+from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
 from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
@@ -56,6 +55,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.mapping import PortMapping
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
@@ -130,7 +130,6 @@ class Server(service.Service):
         self._pending: set[Conn] = set()
         self._trusted = {node.node_id for node in config.trustedNodes}
         self._feed: Feed[PeerEvent] = Feed()
-        self._ports: list[IListeningPort] = []
         self._transports: set[RLPxProtocol] = set()
         self._stopped: OneShot[None] = OneShot()
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
@@ -167,6 +166,7 @@ class Server(service.Service):
             via=None if config.dialVia is None else parseVia(config.dialVia),
         )
         self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
+        self._listeners = Listeners(reactor, config.key, self._accepting)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
 
     # Start and stop.
@@ -187,12 +187,13 @@ class Server(service.Service):
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
-        if self.config.listen is None and self.config.noDial:
+        if not self.config.listens and self.config.noDial:
             _log.warn("the server will neither dial nor listen")
         try:
-            if self.config.listen is not None:
-                await self._listen(self.config.listen)
-            self._startDiscovery()
+            for listen in self.config.listens:
+                await self._listeners.listen(listen)
+            self._discovery.start(self._listeners.listening, lambda: self._listeners.versions)
+            self._nat.start(*self._discovery.sockets)
         except Exception:
             await self.stopService()
             raise
@@ -202,19 +203,10 @@ class Server(service.Service):
         self._post(self._announce)
         self._awaitPeer()
 
-    def _startDiscovery(self) -> None:
-        interface, port, tcp = "", 0, None
-        for listening in self._ports:
-            host: Any = listening.getHost()
-            if (ip := addressIP(host)) is not None:
-                tcp = ip, host.port
-                self._discovery.listensAt(ip, host.port)
-                interface, port = "" if host.host == "0.0.0.0" else host.host, host.port  # noqa: S104 - compared
-        self._discovery.start(interface, port)
-        self._nat.start(tcp, self._discovery.listening)
-
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
+        if addresses := self._listeners.addresses:
+            _log.info("listening at {addresses}", addresses=", ".join(addresses))
         _log.info("node {enode}", enode=format_node(self.self()))
 
     def _awaitPeer(self) -> None:
@@ -233,14 +225,6 @@ class Server(service.Service):
         if self._lonely is not None:
             self._lonely.cancel()
             self._lonely = None
-
-    async def _listen(self, listen: int | str) -> None:
-        endpoint = serverEndpoint(self._reactor, listen, self.config.key, self._accepting.headless)
-        port = await endpoint.listen(self._accepting)
-        if self._phase is not _Phase.RUNNING:
-            await maybeDeferred(port.stopListening)
-            raise ServerStopped("the server was stopped while it started")
-        self._ports.append(port)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -261,8 +245,7 @@ class Server(service.Service):
     async def _stop(self) -> None:
         self._stopAwaitingPeer()
         self._accepting.close()
-        ports, self._ports = self._ports, []
-        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
+        closing: list[Deferred[Any]] = self._listeners.close()
         closing += [self._dialer.stop(), self._nat.stop()]
         for transport in list(self._transports):
             closing.append(transport.whenEnded())
@@ -341,6 +324,8 @@ class Server(service.Service):
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
         self._inbound += peer.inbound
+        if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
+            self._discovery.local.note_reached(ip)
         self._stopAwaitingPeer()
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
@@ -512,23 +497,19 @@ class Server(service.Service):
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
-        if self._discovery.protocols or self._nat.ip is not None:
-            return self._discovery.self()
-        return Node(self.config.key.public_key, *self._listensAt())
-
-    def _listensAt(self) -> tuple[IPAddress | None, int, int, str | None]:
-        """An address that is no answer to "where", such as 0.0.0.0, is given as that of this host to itself."""
-        for listening in self._ports:
-            host: Any = listening.getHost()
-            if (ip := addressIP(host)) is not None:
-                return (_LOOPBACK[ip.version] if ip.is_unspecified else ip), host.port, host.port, None
-            if isinstance(host, NamedAddress):
-                return None, host.port, 0, host.host
-        return _LOOPBACK[4], 0, 0, None
+        if self._phase is _Phase.NEW:
+            return Node(self.config.key.public_key, IPv4Address("127.0.0.1"))
+        node = self._discovery.self()
+        if self._discovery.protocols:
+            return node
+        if (named := self._listeners.named) is not None:
+            return Node(node.public_key, None, named.port, 0, named.host)
+        return replace(node, udp=node.tcp, record=None)
 
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
         node = self.self()
+        addresses = self._listeners.addresses
         return {
             "id": node.node_id.hex(),
             "name": self.config.name,
@@ -537,8 +518,10 @@ class Server(service.Service):
             "ip": node.host,
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
+            "advertised": self._discovery.advertised(),
             "nat": self._nat.info(),
-            "listenAddr": addressText(self._ports[0].getHost()) if self._ports else "",
+            "listenAddr": addresses[0] if addresses else "",
+            "listenAddrs": addresses,
             "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
         }
 
@@ -580,9 +563,6 @@ class Server(service.Service):
     def _observe(self, peer: Peer, sent: bool, capability: ICapability, code: int, size: int) -> None:
         kind = PeerEventType.MESSAGE_SENT if sent else PeerEventType.MESSAGE_RECEIVED
         self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
-
-
-_LOOPBACK: dict[int, IPAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
 def _orUnknown(info: object) -> object:

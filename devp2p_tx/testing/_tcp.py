@@ -59,6 +59,7 @@ class _Pipe:
     @ivar ended: the writer has shut its side, and nothing follows what C{arrived}.
     @ivar writer: C{None} once it has closed.
     @ivar reader: C{None} once it has closed.
+    @ivar isSevered: whether nothing arrives any more.
     """
 
     def __init__(self, network: MemoryNetwork, writer: Connection, reader: Connection) -> None:
@@ -71,6 +72,7 @@ class _Pipe:
         self._transit: deque[bytes] = deque()
         self._inTransit = 0
         self._held = 0
+        self.isSevered = False
 
     @property
     def room(self) -> int:
@@ -88,6 +90,8 @@ class _Pipe:
             self._arrive()
 
     def _arrive(self) -> None:
+        if self.isSevered:
+            return
         if self._network.isCut(*self._path):
             self._held += 1
             return
@@ -293,6 +297,10 @@ class Connection(FileDescriptor):
         """The way to the peer is open again."""
         self._out.release()
         self._in.release()
+
+    def sever(self) -> None:
+        """The way to the peer is gone for ever."""
+        self._in.isSevered = self._out.isSevered = True
 
     # The rest of a TCP transport.
 

@@ -53,6 +53,7 @@ _LAST = (1 << 16) - 1
 #: Of so many texts it is remembered whether they are addresses: each datagram asks.
 _REMEMBERED = 10_000
 
+_LOOPBACKS = frozenset(("127.0.0.1", "::1"))
 _Port = ListeningPort | DatagramPort
 
 
@@ -66,6 +67,8 @@ class MemoryNetwork:
     @ivar loss: the probability that a datagram is lost; a TCP connection loses nothing.
     @ivar names: what names resolve to: addresses by name, in lower case.
     @ivar hosts: hosts by address.
+    @ivar v6Only: whether a socket on C{::} takes IPv6 alone, as on some systems by default, and as this project has it
+        on all of them; else it takes IPv4 as well.
     """
 
     def __init__(self, seed: int = 0, latency: float = 0.0, loss: float = 0.0) -> None:
@@ -80,6 +83,7 @@ class MemoryNetwork:
         self.loss = loss
         self.names: dict[str, list[str]] = {}
         self.hosts: dict[str, MemoryHost] = {}
+        self.v6Only = True
         self.connections: dict[Connection, None] = {}
         self._silent: set[MemoryHost] = set()
         self._ready: dict[Connection, None] = {}
@@ -94,9 +98,7 @@ class MemoryNetwork:
 
         @raise ValueError: no address, or one that belongs to another host.
         """
-        plain = tuple(self.normalize(address) for address in addresses)
-        if not plain or not all(self.version(address) for address in plain):
-            raise ValueError(f"a host has IP addresses, not {addresses}")
+        plain = self._plainAddresses(addresses)
         known = {self.hosts.get(address) for address in plain}
         if known == {None}:
             host = MemoryHost(self, plain)
@@ -106,6 +108,30 @@ class MemoryNetwork:
         if only is None or known:
             raise ValueError(f"of {addresses}, some belong to another host")
         return only
+
+    def move(self, host: MemoryHost, *addresses: str) -> None:
+        """
+        Give C{host} these addresses in place of those that it has. Nobody is told: connections from or to an address
+        that it loses fall silent for ever, datagrams to it are lost.
+
+        @raise ValueError: no address, or one that belongs to another host.
+        """
+        plain = self._plainAddresses(addresses)
+        if not {self.hosts.get(address) for address in plain} <= {None, host}:
+            raise ValueError(f"of {addresses}, some belong to another host")
+        for address in host.addresses:
+            del self.hosts[address]
+        host.bear(plain)
+        self.hosts.update(dict.fromkeys(plain, host))
+        for connection in list(self.connections):
+            if connection.reactor is host and self.normalize(connection.getHost().host) not in host.loopbacks:
+                connection.sever()
+
+    def _plainAddresses(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        plain = tuple(self.normalize(address) for address in addresses)
+        if not plain or not all(self.version(address) for address in plain):
+            raise ValueError(f"a host has IP addresses, not {addresses}")
+        return plain
 
     def advance(self, seconds: float) -> None:
         """
@@ -199,19 +225,17 @@ class MemoryHost:
     One host of a L{MemoryNetwork}, as a reactor.
 
     @ivar addresses: its addresses.
+    @ivar loopbacks: those by which it means itself.
     @ivar prefixes: the bits of the network that each of them is in, by family.
     @ivar nameResolver: looks names up in C{network.names}.
     """
 
-    #: Addresses by which every host means itself.
-    loopbacks = frozenset(("127.0.0.1", "::1"))
     running = True
 
     def __init__(self, network: MemoryNetwork, addresses: Sequence[str]) -> None:
         self.network = network
-        self.addresses = tuple(addresses)
         self.prefixes = {4: 24, 6: 64}
-        self.loopbacks = self.loopbacks | set(addresses)
+        self.bear(addresses)
         self.nameResolver: IHostnameResolver = _Names(self)
         self.connectedPorts: set[tuple[str, int]] = set()
         self._ports: dict[tuple[str, int], list[_Port]] = {}
@@ -219,6 +243,11 @@ class MemoryHost:
 
     def __repr__(self) -> str:
         return f"<MemoryHost {' '.join(self.addresses)}>"
+
+    def bear(self, addresses: Sequence[str]) -> None:
+        """Have these addresses; see L{MemoryNetwork.move}."""
+        self.addresses = tuple(addresses)
+        self.loopbacks = _LOOPBACKS.union(addresses)
 
     # IReactorTime.
 
@@ -276,7 +305,8 @@ class MemoryHost:
     def interfaces(self) -> list[IPv4Interface | IPv6Interface]:
         """See L{IInterfaces}."""
         own = [ip_interface(f"{each}/{self.prefixes[self.network.version(each)]}") for each in self.addresses]
-        return [ip_interface("127.0.0.1/8"), ip_interface("::1/128"), *own]
+        loopback = [ip_interface("127.0.0.1/8"), ip_interface("::1/128")]
+        return [each for each in loopback if each.version in {ours.version for ours in own}] + own
 
     # Names.
 
@@ -325,7 +355,7 @@ class MemoryHost:
         if not 0 <= port <= _LAST:
             raise CannotListenError(interface, port, OverflowError("port must be 0-65535."))
         port = port or self._allocate(kind)
-        if any(_overlap(each.interface, interface) for each in self._ports.get((kind, port), ())):
+        if any(self._overlap(each.interface, interface) for each in self._ports.get((kind, port), ())):
             raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, strerror(errno.EADDRINUSE)))
         self._ports.setdefault((kind, port), []).append(listening)
         return port
@@ -351,9 +381,21 @@ class MemoryHost:
         for each in self._ports.get((kind, port), ()):
             if each.interface and self.network.normalize(each.interface) == address:
                 return each
-            if each.interface == ANY_IPV6 or (each.interface in WILD and ":" not in address):
+            if each.interface in WILD and self._covers(each.interface, ":" in address):
                 best = each
         return best
+
+    def _covers(self, wide: str, isIPv6: bool) -> bool:
+        """Whether a socket that is bound to any address takes what comes to one of a family."""
+        return isIPv6 == (wide == ANY_IPV6) or (wide == ANY_IPV6 and not self.network.v6Only)
+
+    def _overlap(self, one: str, other: str) -> bool:
+        """Whether two sockets, bound to these on one port, are in each other's way."""
+        if other in WILD and one not in WILD:
+            one, other = other, one
+        if one not in WILD:
+            return one == other
+        return self._covers(one, ":" in other) or (other in WILD and self._covers(other, ":" in one))
 
     def sourceFor(self, address: str, interface: str = "") -> str | None:
         """The address of ours from which C{address} is reached, or C{None}."""
@@ -380,17 +422,6 @@ class MemoryHost:
         if (local, port) in self.connectedPorts:
             raise OSError(errno.EADDRINUSE, strerror(errno.EADDRINUSE))
         return local, port or self._allocate("TCP")
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether two sockets, bound to these on one port, are in each other's way."""
-    if one in WILD and other in WILD:
-        return True
-    if one in WILD or other in WILD:
-        family = ":" in (other if one in WILD else one)
-        wide = one if one in WILD else other
-        return wide == ANY_IPV6 or not family
-    return one == other
 
 
 @implementer(IHostResolution)

@@ -26,8 +26,7 @@ from devp2p_tx.core.addresses import is_global
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
-from devp2p_tx.core.enr.entries import TCP
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.kademlia.distance import as_number
@@ -112,8 +111,7 @@ class SimulatedNode:
         self.node = Node(key.public_key, address, PORT, PORT)
         self.host = host
         local = LocalRecord(key, int((_START + self.joined) * 1000))
-        local.set_static_ip(address)
-        local.set(TCP, PORT)
+        local.offer(Source.FLAG, 4, address, tcp=PORT)
         self.discovery = DiscoveryV4(
             local,
             host,

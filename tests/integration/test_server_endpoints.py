@@ -38,12 +38,13 @@ class EndpointTestCase(TCPTestCase):
             made.listen()
         self.address = made.getsockname()[:2]
         descriptor = made.detach()
-        self.addCleanup(self._close, descriptor)
+        self.addCleanup(self._close, descriptor, os.fstat(descriptor).st_ino)
         return descriptor
 
-    def _close(self, descriptor: int) -> None:
+    def _close(self, descriptor: int, inode: int) -> None:
         with contextlib.suppress(OSError):  # whoever took it over has closed it
-            os.close(descriptor)
+            if os.fstat(descriptor).st_ino == inode:  # and another file may have its number
+                os.close(descriptor)
 
 
 class UNIXTests(EndpointTestCase):
@@ -166,10 +167,26 @@ class DatagramSocketTests(EndpointTestCase):
         server = await self.start(1, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
         assert server.discv4 is not None
         edge = server.discv4.edge
-        self.patch(type(edge), "_reopenLater", type(edge)._reopen)
-        await edge._port.stopListening()
+        assert edge is not None
+        adopted = edge.sockets[4]
+        self.patch(type(adopted), "_reopenLater", type(adopted)._reopen)
+        await adopted._port.stopListening()
         self.assertTrue(edge.isListening)
         self.assertEqual(edge.port, self.address[1])
+
+    async def test_both_families(self) -> None:
+        """A socket that takes IPv4 as well, as those of systemd do, serves both families."""
+        descriptor = self.opened(socket.AF_INET6, socket.SOCK_DGRAM, "::")
+        server = await self.start(1, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
+        port = self.address[1]
+        for number, host in ((2, "127.0.0.1"), (3, "::1")):
+            asking = await self.start(number, listen=None, discovery=True, bootnodes=[], discoveryPort=0)
+            assert asking.discv4 is not None
+            assert server.discv4 is not None
+            await asking.discv4.ping(Node(keyOf(1).public_key, ip_address(host), 0, port))
+            there = Node(keyOf(number).public_key, ip_address(host), 0, asking.self().udp)
+            await server.discv4.ping(there)
+        self.assertEqual((server.self().udp, server.metrics.value("udp_unsent")), (port, 0))
 
     async def test_wrong(self) -> None:
         """A sentence each, at the start or before."""

@@ -5,6 +5,7 @@ What every foreign node that runs discovery v5 must agree on with us.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from os import urandom
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.calls import lookup_distances
 from devp2p_tx.core.discv5.packets import HANDSHAKE, MAX_MESSAGE_SIZE, WHOAREYOU
-from devp2p_tx.core.enr.entries import TCP
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.distance import log_distance
@@ -215,7 +216,7 @@ class RecordTests(DiscoveryTestCase):
         """They see by the number in PING or PONG that our record is another, and ask for it."""
         ours, theirs = await self.both()
         await self.theyLearnOf(theirs, ours)
-        ours.local.set(TCP, 30303)
+        ours.local.offer(Source.MAPPING, 4, tcp=30303)
         await ours.discovery.ping(parse_node(theirs.record))
         newest = await theirs.ask("wait", id=ours.id, seq=ours.node.seq)
         self.assertEqual(newest["record"], ours.record)
@@ -261,7 +262,7 @@ class RecordTests(DiscoveryTestCase):
     async def test_theySayWhereWeAre(self) -> None:
         """When ten of them agree on where we are, our record says so."""
         ours = await self.ours()
-        ours.local.set_fallback_udp(9)
+        ours.local.offer(Source.INTERFACE, 4, ip_address("127.0.0.1"), udp=9)
         for number in range(VOTES):
             self.assertEqual((str(ours.node.ip), ours.node.udp), ("127.0.0.1", 9))
             theirs = await self.theirs(listen=f"127.0.0.{10 + number}:0")

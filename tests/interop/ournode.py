@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from ipaddress import ip_address
 from os import urandom
 from time import time
 from typing import Any
@@ -70,7 +69,6 @@ class OurNode:
 
     async def start(self, interface: str = "127.0.0.1", port: int = 0) -> None:
         """Begin; fires when nodes that come to us enter the table."""
-        self.local.set_fallback_ip(ip_address(interface))
         self.discovery.start(port, interface)
         edge = self.discovery.edge
         assert edge is not None

@@ -16,8 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.packets import WireEndpoint
-from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.net.discv4 import DiscoveryV4
@@ -61,8 +60,8 @@ class Member:
         self.store = store or MemoryNodeStore()
         self.metrics = Metrics()
         self.local = LocalRecord(self.key, int(START * 1000))
-        self.local.set_static_ip(ip_address(self.ip))
-        self.local.set(entries.TCP, PORT)
+        self.local.offer(Source.FLAG, 4, ip_address(self.ip))
+        self.local.offer(Source.MAPPING, 4, tcp=PORT)
         self.discovery = DiscoveryV4(
             self.local,
             self.host,

@@ -21,6 +21,7 @@ from devp2p_tx.testing import MemoryNetwork
 from tests.testing.support import Datagrams
 
 HERE, THERE = "34.0.0.1", "34.0.0.2"
+THERE_4, THERE_6 = ip_address(THERE), ip_address("2600::2")
 
 
 class Noting:
@@ -38,8 +39,6 @@ class Noting:
 class DatagramEdgeCase(SynchronousTestCase):
     """An edge with two handlers, and somebody to send it datagrams."""
 
-    interface = ""
-
     def setUp(self) -> None:
         self.network = MemoryNetwork(seed=1)
         self.here = self.network.host(HERE, "2600::1")
@@ -49,7 +48,7 @@ class DatagramEdgeCase(SynchronousTestCase):
         self.edge = DatagramEdge(self.here, self.tick, lambda: 1e9 + self.ticks, self.metrics)
         self.first, self.second = Noting(b"a"), Noting(b"b")
         self.edge.handlers += [self.first, self.second]
-        self.edge.listen(30303, self.interface)
+        self.edge.listen(30303)
         self.peer = Datagrams()
         self.there.listenUDP(4000, self.peer)
 
@@ -103,7 +102,7 @@ class ReceivingTests(DatagramEdgeCase):
 
     def test_source_without_an_address(self) -> None:
         """A source that cannot be read is dropped."""
-        self.edge.datagramReceived(b"a", ("nowhere", 1))
+        self.edge.sockets[4].datagramReceived(b"a", ("nowhere", 1))
         self.assertEqual(self.metrics.value("udp_dropped", reason="bad source"), 1)
 
     def test_handler_that_raises(self) -> None:
@@ -130,36 +129,93 @@ class SendingTests(DatagramEdgeCase):
 
     def test_unsendable(self) -> None:
         """Destinations that are none are counted, and that is all."""
-        for ip, port in ((THERE, 0), (THERE, 65536), ("2600::2", 4000)):
+        for ip, port in ((THERE, 0), (THERE, 65536), ("2600::2", 0)):
             self.sent(ip, port)
         self.sent(THERE, 4000, bytes(70_000))
         self.assertEqual(self.metrics.value("udp_unsent"), 4)
         self.assertEqual(len(self.sent(THERE, 4000)), 1)
 
 
-class BothFamiliesTests(DatagramEdgeCase):
-    """An edge that listens on C{::}."""
+class FamiliesCase(DatagramEdgeCase):
+    """An edge with a socket in each family, and somebody with one in each as well."""
 
-    interface = "::"
+    def setUp(self) -> None:
+        super().setUp()
+        self.edge.listen(30303, "::")
+        self.peer6 = Datagrams()
+        self.there.listenUDP(4000, self.peer6, interface="::")
 
-    def test_ipv4(self) -> None:
-        """A source in IPv6 clothes is unwrapped, and the answer gets to it."""
-        self.receive(b"a1")
-        self.assertEqual(self.first.given[0][1], ip_address(THERE))
-        self.assertEqual(self.sent(THERE, 4000), [(b"x", (HERE, 30303))])
-
-    def test_ipv4_without_source(self) -> None:
-        """An IPv4 address is put into IPv6 clothes."""
-        self.assertEqual(self.sent(THERE, 4000), [(b"x", (HERE, 30303))])
-
-    def test_ipv6(self) -> None:
-        """Addresses of the other family are as they are."""
-        self.there.listenUDP(4001, other := Datagrams(), interface="::")
-        other.transport.write(b"a1", ("2600::1", 30303))
+    def receive6(self, data: bytes) -> None:
+        self.peer6.transport.write(data, ("2600::1", 30303))
         self.network.settle()
-        self.assertEqual(self.first.given[0][1], ip_address("2600::2"))
-        self.sent("2600::2", 4001)
-        self.assertEqual(other.received, [(b"x", ("2600::1", 30303))])
+
+
+class FamiliesTests(FamiliesCase):
+    """Two families, each with a socket of its own."""
+
+    def test_versions(self) -> None:
+        """They are told, and the ports."""
+        self.assertEqual((self.edge.versions, self.edge.port), ((4, 6), 30303))
+        self.assertEqual([each.interface for each in self.edge.sockets.values()], ["", "::"])
+
+    def test_received(self) -> None:
+        """What comes in either is handed on."""
+        self.receive(b"a1")
+        self.receive6(b"a2")
+        self.assertEqual([given[:2] for given in self.first.given], [(b"a1", THERE_4), (b"a2", THERE_6)])
+
+    def test_sent(self) -> None:
+        """What goes out leaves by the socket of its destination's family, whoever wrote last."""
+        for prepare in (lambda: None, lambda: self.receive(b"a1"), lambda: self.receive6(b"a2")):
+            prepare()
+            self.edge.send(b"x", THERE_4, 4000)
+            self.edge.send(b"y", THERE_6, 4000)
+        self.network.settle()
+        self.assertEqual(self.peer.received, 3 * [(b"x", (HERE, 30303))])
+        self.assertEqual(self.peer6.received, 3 * [(b"y", ("2600::1", 30303))])
+
+    def test_missing_family(self) -> None:
+        """What is for a family without a socket is counted as unsent."""
+        edge = DatagramEdge(self.here, self.tick, self.tick, self.metrics)
+        edge.listen(0, "::")
+        edge.send(b"x", THERE_4, 4000)
+        self.assertEqual(self.metrics.value("udp_unsent"), 1)
+
+    def test_unwrapped(self) -> None:
+        """A socket that shows IPv4 in IPv6 clothes does no harm: the source is unwrapped, the answer gets to it."""
+        socket = self.edge.sockets[6]
+        self.patch(socket, "sendTo", lambda data, address: sent.append((data, address)))
+        sent: list[object] = []
+        socket.datagramReceived(b"a1", (f"::ffff:{THERE}", 4000))
+        self.assertEqual(self.first.given[0][1], THERE_4)
+        self.edge.send(b"x", self.first.given[0][1], 4000)
+        self.assertEqual(sent, [(b"x", (f"::ffff:{THERE}", 4000))])
+
+    def test_one_breaks(self) -> None:
+        """It is opened again alone, and counted alone; meanwhile the other one goes on."""
+        self.edge.sockets[6].transport.loseConnection()  # type: ignore[union-attr]
+        self.network.settle()
+        self.assertFalse(self.edge.isListening)
+        self.receive(b"a1")
+        self.receive6(b"a2")
+        self.edge.send(b"x", THERE_4, 4000)
+        self.edge.send(b"y", THERE_6, 4000)
+        self.network.advance(REOPEN_INTERVAL)
+        self.assertTrue(self.edge.isListening)
+        self.receive6(b"a3")
+        self.assertEqual([given[0] for given in self.first.given], [b"a1", b"a3"])
+        self.assertEqual((len(self.peer.received), len(self.peer6.received)), (1, 0))
+        counted = {dict(labels).get("family"): value for name, labels, value in self.metrics if name == "udp_reopened"}
+        self.assertEqual((counted, self.metrics.value("udp_unsent")), ({"IPv6": 1}, 1))
+
+    def test_close(self) -> None:
+        """Both are closed."""
+        closing = self.edge.close()
+        self.network.settle()
+        self.successResultOf(closing)
+        self.receive(b"a1")
+        self.receive6(b"a2")
+        self.assertEqual((self.first.given, self.edge.isListening), ([], False))
 
 
 class LifeTests(DatagramEdgeCase):
@@ -190,7 +246,7 @@ class LifeTests(DatagramEdgeCase):
 
     def breakSocket(self) -> None:
         """As the reactor does with a socket that cannot be read."""
-        self.edge.transport.loseConnection()  # type: ignore[union-attr]
+        self.edge.sockets[4].transport.loseConnection()  # type: ignore[union-attr]
         self.network.settle()
         self.assertFalse(self.edge.isListening)
 
@@ -201,7 +257,7 @@ class LifeTests(DatagramEdgeCase):
         self.network.advance(REOPEN_INTERVAL)
         self.receive(b"a1")
         self.assertEqual((len(self.first.given), self.sent(THERE, 4000)), (1, [(b"x", (HERE, 30303))]))
-        self.assertEqual(self.metrics.value("udp_reopened"), 1)
+        self.assertEqual(self.metrics.value("udp_reopened", family="IPv4"), 1)
 
     def test_broken_socket_whose_port_is_taken(self) -> None:
         """It is tried until the port is free."""
@@ -243,7 +299,7 @@ class SocketTests(SynchronousTestCase):
         self.handler = Noting(b"a")
         self.edge.handlers.append(self.handler)
         self.edge.listen(0, "127.0.0.1")
-        self.port: UDPPort = self.edge.transport  # type: ignore[assignment]
+        self.port: UDPPort = self.edge.sockets[4].transport  # type: ignore[assignment]
         self.addCleanup(self.port.socket.close)
         self.peer = Socket(AF_INET, SOCK_DGRAM)
         self.addCleanup(self.peer.close)

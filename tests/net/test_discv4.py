@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
@@ -69,7 +70,7 @@ class JoiningTests(DiscoveryCase):
         node = other.discovery.table.get(one.nodeId)
         assert node is not None and node.record is not None
         self.assertEqual((node.seq, node.tcp), (one.local.seq, PORT))
-        one.local.set(entries.TCP, 40404)
+        one.local.offer(Source.MAPPING, 4, tcp=40404)
         self.network.advance(60)
         node = other.discovery.table.get(one.nodeId)
         assert node is not None

@@ -15,6 +15,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.packets import NO_ENDPOINT, PacketType
 from devp2p_tx.core.enr import entries
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.bucket import BUCKET_IP_LIMIT
@@ -169,7 +170,9 @@ class SpoofedTests(AttackCase):
         for number in range(300):
             ping = packets.Ping(NO_ENDPOINT, NO_ENDPOINT, self.stranger.expiration)
             datagram = packets.encode_ping(keyOf(2000 + number), ping)
-            self.victim.discovery.edge.datagramReceived(datagram, (f"37.{number >> 8}.{number & 255}.1", PORT))
+            self.victim.discovery.edge.sockets[4].datagramReceived(
+                datagram, (f"37.{number >> 8}.{number & 255}.1", PORT)
+            )
         self.network.advance(5)
         self.assertEqual(len(self.victim.discovery.table), 0)
 
@@ -186,7 +189,7 @@ class SpoofedTests(AttackCase):
 
     def test_forged_votes(self) -> None:
         """A source that has not proved its address has no vote on ours."""
-        self.victim.local.clear_static_ip(4)
+        self.victim.local.offer(Source.FLAG, 4)
         stated = packets.WireEndpoint(ip_address("77.1.1.1").packed, 5555, 0)
         for number in range(1100, 1150):
             peer = Puppet(self.network, number)
@@ -323,7 +326,7 @@ class MalformedTests(AttackCase):
     def test_source_port_zero(self) -> None:
         """A source that cannot be answered is not read."""
         assert self.victim.discovery.edge is not None
-        self.victim.discovery.edge.datagramReceived(self.stranger.makePing(), (self.stranger.ip, 0))
+        self.victim.discovery.edge.sockets[4].datagramReceived(self.stranger.makePing(), (self.stranger.ip, 0))
         self.assertEqual(self.refusals(self.victim), {"no discv4 packet": 1})
 
 

@@ -13,8 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.discv5 import protocol
 from devp2p_tx.core.discv5.events import IncomingTalk
-from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
@@ -38,8 +37,8 @@ class Member:
         self.host = network.host(self.ip)
         self.metrics = Metrics()
         self.local = LocalRecord(self.key, int(START * 1000))
-        self.local.set_static_ip(ip_address(self.ip))
-        self.local.set(entries.TCP, PORT)
+        self.local.offer(Source.FLAG, 4, ip_address(self.ip))
+        self.local.offer(Source.MAPPING, 4, tcp=PORT)
         self.shared = {"seconds": self.host.seconds, "unixTime": self.unixTime, "metrics": self.metrics}
         self.discovery = DiscoveryV5(
             self.local,

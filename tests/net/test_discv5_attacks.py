@@ -42,7 +42,7 @@ class FloodTests(DiscoveryV5TestCase):
     def receive(self, datagram: bytes, source: str, port: int = PORT) -> None:
         """A datagram comes to Bob."""
         assert self.bob.discovery.edge is not None
-        self.bob.discovery.edge.datagramReceived(datagram, (source, port))
+        self.bob.discovery.edge.sockets[4].datagramReceived(datagram, (source, port))
 
     def refused(self, reason: str) -> int:
         """How many datagrams Bob refused, and why."""

@@ -16,6 +16,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.enr.entries import ETH, Entry
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.forkid import HOODI, MAINNET, Chain
@@ -168,7 +169,7 @@ class FindingTests(DiscoveryTestCase):
     def reachable(self, number: int) -> Node:
         """A node with a record that says where it is, as one that has been told by enough others."""
         server = self.servers[number]
-        server._discovery.local.set_static_ip(ip_address(addressOf(number)))
+        server._discovery.local.offer(Source.FLAG, 4, ip_address(addressOf(number)))
         self.moment(0.1)
         return server.self()
 
@@ -235,7 +236,7 @@ class PortTests(DiscoveryTestCase):
         starting = server.startService()
         self.moment(2)
         error = self.failureResultOf(starting, CannotListenError).value
-        self.assertIn(f"UDP any:{PORT}", str(error))
+        self.assertIn(f"IPv4 UDP 0.0.0.0:{PORT}", str(error))
         self.assertIn("already in use", str(error))
         self.assertFalse(server.isRunning)
         self.host(2).listenTCP(PORT, Factory.forProtocol(Protocol)).stopListening()

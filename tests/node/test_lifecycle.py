@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx.errors import DisconnectReason, InvalidAddress, LocalProtocolError, ServerStopped
 from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.node import listeners as listenersModule
 from devp2p_tx.node import server as serverModule
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
@@ -136,7 +137,7 @@ class FailedStartTests(ServerTestCase):
     def test_endpoint_fails_later(self) -> None:
         """An endpoint that needs a while to find out."""
         endpoint = SlowEndpoint()
-        self.patch(serverModule, "serverEndpoint", lambda *arguments: endpoint)
+        self.patch(listenersModule, "serverEndpoint", lambda *arguments: endpoint)
         server = self.make(1)
         starting = server.startService()
         self.assertNoResult(starting)
@@ -264,7 +265,7 @@ class StopTests(ServerTestCase):
     def test_during_start(self) -> None:
         """A port that comes when the server is stopped already is closed; the start fails."""
         endpoint = SlowEndpoint()
-        self.patch(serverModule, "serverEndpoint", lambda *arguments: endpoint)
+        self.patch(listenersModule, "serverEndpoint", lambda *arguments: endpoint)
         server = self.make(1, staticNodes=[node(2)])
         starting, stopping = server.startService(), server.stopService()
         self.moment()

@@ -104,7 +104,8 @@ class InfoTests(ServerTestCase):
         server = self.start(1, capabilities=[Informed("info"), EchoCapability("none")], name="me/v1")
         info = server.nodeInfo()
         names = {"id", "name", "enode", "enr", "ip", "ports", "listenAddr", "protocols"}
-        self.assertEqual(set(info), {*names, "discovery", "nat"})  # the last two are ours
+        ours = {"discovery", "nat", "advertised", "listenAddrs"}
+        self.assertEqual(set(info), names | ours)
         self.assertEqual((info["id"], info["name"]), (node(1).node_id.hex(), "me/v1"))
         self.assertEqual(parse_node(info["enode"]), server.self())
         self.assertEqual((info["ip"], info["listenAddr"]), ("127.0.0.1", f"0.0.0.0:{PORT}"))

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from devp2p_tx.testing import MemoryNetwork
-from tests.testing.support import Client, Noting, Service
+from tests.testing.support import Client, Datagrams, Noting, Service
 
 
 class HostsCase(SynchronousTestCase):
@@ -152,8 +152,18 @@ class TestConnecting(HostsCase):
 class TestPorts(HostsCase):
     def test_taken(self) -> None:
         self.bob.listenTCP(30303, Service())
-        for interface in ("", "192.0.2.2", "127.0.0.1", "::"):
+        for interface in ("", "192.0.2.2", "127.0.0.1"):
             self.assertRaises(CannotListenError, self.bob.listenTCP, 30303, Service(), interface=interface)
+
+    def test_bothFamiliesAtOnce(self) -> None:
+        """A socket on :: is in the way of those of IPv4 if it takes IPv4 as well, as on Linux by default."""
+        self.bob.listenTCP(30303, Service())
+        self.bob.listenTCP(30303, Service(), interface="::")
+        self.assertRaises(CannotListenError, self.bob.listenTCP, 30303, Service(), interface="::")
+        self.network.v6Only = False
+        self.bob.listenTCP(30304, Service(), interface="::")
+        for interface in ("", "192.0.2.2", "127.0.0.1", "::"):
+            self.assertRaises(CannotListenError, self.bob.listenTCP, 30304, Service(), interface=interface)
 
     def test_free(self) -> None:
         first = self.bob.listenTCP(30303, Service(), interface="192.0.2.2")
@@ -237,5 +247,62 @@ class TestEndpoints(HostsCase):
         both = self.network.host("192.0.2.3", "2001:db8::3")
         service = Service(Noting())
         both.listenTCP(30303, service, interface="::")
+        self.assertEqual(self.tryConnecting("192.0.2.3").failed, [ConnectionRefusedError])
+        self.network.v6Only = False
         self.tryConnecting("192.0.2.3")
-        self.assertEqual(service.addresses, [IPv6Address("TCP", "::ffff:192.0.2.1", 49152)])
+        self.assertEqual(service.addresses, [IPv6Address("TCP", "::ffff:192.0.2.1", 49153)])
+
+
+class TestMoving(HostsCase):
+    """A host whose addresses change."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.near, self.far = Noting(), Noting()
+        self.service = Service(self.far)
+        self.bob.listenTCP(30303, self.service)
+
+    def join(self, address: str) -> None:
+        client = Client(self.near)
+        self.alice.connectTCP(address, 30303, client)
+        self.network.settle()
+
+    def test_newAddress(self) -> None:
+        """It is found there, by TCP and UDP, and the old one is nobody's."""
+        self.network.move(self.bob, "192.0.2.9")
+        self.assertEqual((self.bob.addresses, str(self.bob.interfaces()[-1])), (("192.0.2.9",), "192.0.2.9/24"))
+        self.bob.listenUDP(30303, datagrams := Datagrams())
+        self.alice.listenUDP(4000, sender := Datagrams())
+        sender.transport.write(b"lost", ("192.0.2.2", 30303))
+        sender.transport.write(b"found", ("192.0.2.9", 30303))
+        self.join("192.0.2.9")
+        self.assertEqual(len(self.service.addresses), 1)
+        self.assertEqual(datagrams.received, [(b"found", ("192.0.2.1", 4000))])
+        self.assertEqual(self.network.host("192.0.2.2").addresses, ("192.0.2.2",))
+
+    def test_connectionsOfTheOldOne(self) -> None:
+        """They fall silent, and neither end is told."""
+        self.join("192.0.2.2")
+        self.network.move(self.bob, "192.0.2.9")
+        self.near.transport.write(b"lost")
+        self.far.transport.write(b"lost")
+        self.network.advance(3600)
+        self.assertEqual((self.near.data, self.far.data, self.near.ends, self.far.ends), (b"", b"", [], []))
+        self.far.transport.loseConnection()
+        self.near.transport.abortConnection()
+        self.network.settle()
+        self.assertEqual((len(self.near.ends), len(self.far.ends)), (1, 1))
+
+    def test_connectionsOfAnAddressThatStays(self) -> None:
+        """They go on."""
+        self.join("192.0.2.2")
+        self.network.move(self.bob, "192.0.2.2", "192.0.2.9")
+        self.near.transport.write(b"still there")
+        self.network.settle()
+        self.assertEqual(self.far.data, b"still there")
+
+    def test_refused(self) -> None:
+        """Nowhere, and where another one is."""
+        for addresses in ((), ("192.0.2.1",), ("192.0.2.9", "192.0.2.1"), ("nowhere",)):
+            self.assertRaises(ValueError, self.network.move, self.bob, *addresses)
+        self.assertIs(self.network.host("192.0.2.2"), self.bob)

@@ -87,6 +87,9 @@ class TestDatagrams(DatagramCase):
         both = self.network.host("192.0.2.3", "2001:db8::3")
         both.listenUDP(30303, wide := Datagrams(), interface="::")
         self.send(b"ping", ("192.0.2.3", 30303))
+        self.assertEqual(wide.received, [])
+        self.network.v6Only = False
+        self.send(b"ping", ("192.0.2.3", 30303))
         self.assertEqual(wide.received, [(b"ping", ("::ffff:192.0.2.1", 4000))])
         wide.transport.write(b"pong", ("::ffff:192.0.2.1", 4000))
         self.network.settle()

@@ -57,9 +57,9 @@ from devp2p_tx.core.discv4.events import (
     Refusal,
 )
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
-from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record
+from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record, on_wire
 from devp2p_tx.core.discv4.replies import AwaitedReplies
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
@@ -173,7 +173,7 @@ class Discv4:
         self._answers: dict[tuple[frozenset[int], int], tuple[list[bytes], list[KnownNode]]] = {}
         self._answers_expire = 0
         self._closed = False
-        self._own_endpoint: tuple[Record | None, WireEndpoint] = (None, packets.NO_ENDPOINT)
+        self._own_endpoints: tuple[Record | None, dict[int, WireEndpoint]] = (None, {})
 
     def datagrams_to_send(self) -> list[Datagram]:
         """Take what is to be sent."""
@@ -298,7 +298,7 @@ class Discv4:
     def _send_ping(self, call: PingCall, now: float, unix_time: float) -> None:
         record = self._record(unix_time)
         recipient = WireEndpoint(call.ip.packed, call.port, 0)
-        ping = packets.Ping(self._endpoint(record), recipient, int(unix_time) + EXPIRATION, record.seq)
+        ping = packets.Ping(self._endpoint(record, call.ip), recipient, int(unix_time) + EXPIRATION, record.seq)
         datagram = packets.encode_ping(self._cryptography, ping)
         self._replies.expect(call, packets.datagram_hash(datagram), now)
         self._local.add_contact(call.ip, now)
@@ -310,13 +310,11 @@ class Discv4:
     def _record(self, unix_time: float) -> Record:
         return self._local.record(int(unix_time * 1000))
 
-    def _endpoint(self, record: Record) -> WireEndpoint:
-        """What we announce, which nobody believes but for the TCP port."""
-        if self._own_endpoint[0] is not record:
-            endpoint = preferred_endpoint(record)
-            packed = endpoint.ip.packed if endpoint.ip is not None and endpoint.udp_address() else b""
-            self._own_endpoint = (record, WireEndpoint(packed, endpoint.udp, endpoint.tcp))
-        return self._own_endpoint[1]
+    def _endpoint(self, record: Record, recipient: IPAddress) -> WireEndpoint:
+        """What we announce in the recipient's address family, of which nobody believes more than the TCP port."""
+        if self._own_endpoints[0] is not record:
+            self._own_endpoints = record, {4: on_wire(endpoint4(record)), 6: on_wire(endpoint6(record))}
+        return self._own_endpoints[1][recipient.version]
 
     # -- ends of calls ------------------------------------------------------------------------------------------------
 
@@ -550,7 +548,9 @@ class Discv4:
 
     def _check_neighbor(self, node: packets.Neighbor, teller: IPAddress) -> FoundNode | None:
         """The node, if it may be contacted."""
-        if node.ip is None or node.udp <= MAX_LOW_PORT or not self._policy.admits_told(teller, node.ip, PROTOCOL):
+        if node.ip is None or node.udp <= MAX_LOW_PORT or node.ip.version not in self._local.versions:
+            return None
+        if not self._policy.admits_told(teller, node.ip, PROTOCOL):
             return None
         try:
             return FoundNode(self._cryptography.key(node.public_key), node.ip, node.udp, node.tcp)
@@ -568,7 +568,9 @@ class Discv4:
         calls = self._answered(response.request_hash, EnrCall, source)
         for call in calls:
             try:
-                record = check_record(self._cryptography.record(response.record), call, self._policy)
+                record = check_record(
+                    self._cryptography.record(response.record), call, self._policy, self._local.versions
+                )
                 self._succeed(call, RecordFound(call, record))
             except InvalidRecord as error:
                 self._fail(call, error)

@@ -4,14 +4,15 @@ Which nodes are told to others, and which are believed when others tell them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.events import EnrCall
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.discv4.packets import WireEndpoint
+from devp2p_tx.core.enr.endpoints import VERSIONS, NodeEndpoint, preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 
 #: What is counted as refused by us.
@@ -46,17 +47,24 @@ class NodeTable(Protocol):
         """A node that proved its endpoint wrote to us from C{ip} and C{udp}; it says that it listens on C{tcp}."""
 
 
-def check_record(record: Record, call: EnrCall, policy: AddressPolicy) -> Record:
+def on_wire(endpoint: NodeEndpoint) -> WireEndpoint:
+    """An endpoint of a record as packets have it; one that cannot be used has no address."""
+    packed = endpoint.ip.packed if endpoint.ip is not None and endpoint.udp_address() else b""
+    return WireEndpoint(packed, endpoint.udp, endpoint.tcp)
+
+
+def check_record(record: Record, call: EnrCall, policy: AddressPolicy, versions: Collection[int] = VERSIONS) -> Record:
     """
     The newer of the record that came and the known one.
 
+    @param versions: the address families in which the node is looked for.
     @raise InvalidRecord: it is no record of the node asked, or names an address that the node may not tell.
     """
     if record.node_id != call.node_id:
         raise InvalidRecord("invalid ID in response record")
     if call.known is not None and record.seq < call.known.seq:
         return call.known
-    fault = policy.relay_fault(call.ip, preferred_endpoint(record).ip)
+    fault = policy.relay_fault(call.ip, preferred_endpoint(record, versions).ip)
     if fault is not None:
         raise InvalidRecord(f"invalid IP in response record: {fault}")
     return record

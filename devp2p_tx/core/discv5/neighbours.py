@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.enr.url import parse_node
@@ -27,15 +28,23 @@ class Neighbours:
     @ivar changed: whether the table was touched from here; for its owner, who sets it back.
     """
 
-    def __init__(self, table: Table[Node], remembered: Callable[[bytes], str | None], policy: AddressPolicy) -> None:
+    def __init__(
+        self,
+        table: Table[Node],
+        remembered: Callable[[bytes], str | None],
+        policy: AddressPolicy,
+        local: LocalRecord,
+    ) -> None:
         """
         @param remembered: the text of a node (32 bytes) that a database has, if it has it.
         @param policy: who may tell of which addresses.
+        @param local: knows in which address families nodes can be reached.
         """
         self.changed = False
         self._table = table
         self._remembered = remembered
         self._policy = policy
+        self._local = local
 
     def record(self, node_id: bytes) -> Record | None:
         """The record of a node of the table, else a remembered one."""
@@ -54,7 +63,7 @@ class Neighbours:
         A node made a session with us. Where its record says that it is elsewhere, that is not proved, and as good as if
         another node had told it.
         """
-        node = Node.from_record(record)
+        node = Node.from_record(record, self._local.versions)
         if node.ip == ip and node.udp == port:
             self.changed = True
             self._table.add_inbound(node, now)

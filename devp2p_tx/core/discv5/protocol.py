@@ -506,7 +506,7 @@ class Discv5:
         if call.total is None:
             call.total = min(nodes.total, MAX_ANSWERS)
         for encoded in nodes.records:
-            record = read_told(encoded, call.node_id, call.ip, call.distances, self._policy)
+            record = read_told(encoded, call.node_id, call.ip, call.distances, self._policy, self._local.versions)
             if record is not None:
                 call.records.setdefault(record.node_id, record)
         if call.received >= call.total:

@@ -12,7 +12,7 @@ from typing import Protocol
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5.messages import nodes_fields
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.endpoints import VERSIONS, preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
@@ -104,12 +104,18 @@ class ToldNodes:
 
 
 def read_told(
-    encoded: bytes, teller_id: bytes, teller_ip: IPAddress, distances: Collection[int], policy: AddressPolicy
+    encoded: bytes,
+    teller_id: bytes,
+    teller_ip: IPAddress,
+    distances: Collection[int],
+    policy: AddressPolicy,
+    versions: Collection[int] = VERSIONS,
 ) -> Record | None:
     """
     A record that was told, if it is one, and its node may be contacted.
 
     @param distances: from the teller, of nodes that were asked for.
+    @param versions: the address families in which nodes are contacted.
     """
     try:
         record = Record.decode(encoded)
@@ -117,7 +123,7 @@ def read_told(
         return None
     if log_distance(teller_id, record.node_id) not in distances:
         return None
-    endpoint = preferred_endpoint(record)
+    endpoint = preferred_endpoint(record, versions)
     if endpoint.udp <= MAX_LOW_PORT:
         return None
     # Of the address that we speak with already there is nothing left to ask.

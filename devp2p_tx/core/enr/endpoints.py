@@ -2,11 +2,13 @@
 Which of the addresses in a node record to use (EIP-778, "Record Structure").
 
 A record may announce one endpoint in each address family. Whoever wants just one takes the more global of the two, and
-IPv4 if they are equally so. Without ports of its own the IPv6 endpoint has those of the IPv4 one, but for QUIC.
+IPv4 if they are equally so. Without ports of its own the IPv6 endpoint has those of the IPv4 one, but for QUIC. Who has
+only one family takes the endpoint in that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, MULTICAST, PRIVATE, UNSPECIFIED, IPAddress, kinds, unwrap
@@ -15,6 +17,8 @@ from devp2p_tx.core.enr.record import Record
 
 #: The kinds of address from the least to the most useful; below all of them is multicast, above them the public ones.
 _BY_LOCALITY = (UNSPECIFIED, LOOPBACK, LINK_LOCAL, PRIVATE)
+#: Both address families.
+VERSIONS: tuple[int, ...] = (4, 6)
 
 
 class NodeEndpoint(NamedTuple):
@@ -62,12 +66,20 @@ def endpoint6(record: Record) -> NodeEndpoint:
     return NodeEndpoint(ip, udp or 0, tcp or 0, record.get(QUIC6) or 0)
 
 
-def preferred_endpoint(record: Record) -> NodeEndpoint:
-    """The endpoint of the family whose address is more global; without any address just the IPv4 ports."""
+def preferred_endpoint(record: Record, versions: Collection[int] = VERSIONS) -> NodeEndpoint:
+    """
+    The endpoint of the family whose address is more global; without any address just the IPv4 ports.
+
+    @param versions: the families that are of use, of 4 and 6; addresses of others count as none.
+    """
     of4, of6 = endpoint4(record), endpoint6(record)
-    if locality(of6.ip) > locality(of4.ip):
+    if _rank(of6, versions) > _rank(of4, versions):
         return of6
-    return of4 if locality(of4.ip) >= 0 else of4._replace(ip=None)
+    return of4 if _rank(of4, versions) >= 0 else of4._replace(ip=None)
+
+
+def _rank(endpoint: NodeEndpoint, versions: Collection[int]) -> int:
+    return -1 if endpoint.ip is None or endpoint.ip.version not in versions else locality(endpoint.ip)
 
 
 def locality(ip: IPAddress | None) -> int:

@@ -4,11 +4,12 @@ What a node is to everyone else: a key, where it can be reached, and the record 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addresses import IPAddress, relay_fault
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
+from devp2p_tx.core.enr.endpoints import VERSIONS, endpoint4, endpoint6, preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 
 
@@ -36,15 +37,36 @@ class Node:
         object.__setattr__(self, "node_id", self.public_key.node_id)
 
     @classmethod
-    def from_record(cls, record: Record) -> Node:
-        """The node of a record, at the more global of the endpoints that it announces, if at any."""
-        endpoint = preferred_endpoint(record)
+    def from_record(cls, record: Record, versions: Collection[int] = VERSIONS) -> Node:
+        """
+        The node of a record, at the more global of the endpoints that it announces, if at any.
+
+        @param versions: the address families of which one is wanted.
+        """
+        endpoint = preferred_endpoint(record, versions)
         return cls(record.public_key, endpoint.ip, endpoint.tcp, endpoint.udp, record=record)
 
     @property
     def seq(self) -> int:
         """The number of its record; 0 without one, which is older than any."""
         return 0 if self.record is None else self.record.seq
+
+    def tcp_addresses(self) -> list[tuple[IPAddress, int]]:
+        """
+        Where RLPx connections may go: its address and port, then what its record says of the other address family.
+
+        That is left out where we should not contact it: a node elsewhere could make us knock at doors of our network.
+        """
+        own = self.ip
+        found = [(own, self.tcp)] if own is not None and self.tcp else []
+        if own is not None and self.record is not None:
+            announced = (endpoint4(self.record).tcp_address(), endpoint6(self.record).tcp_address())
+            found += [
+                each
+                for each in announced
+                if each is not None and each[0].version != own.version and relay_fault(own, each[0]) is None
+            ]
+        return found
 
     @property
     def host(self) -> str | None:

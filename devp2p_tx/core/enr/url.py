@@ -78,9 +78,14 @@ def _address(host: str, bracketed: bool, text: str) -> IPAddress | None:
         return parse_address(host)
     except InvalidAddress:
         looks_numeric = host.replace(".", "").isdigit()
-        if bracketed or looks_numeric or not _HOSTNAME.fullmatch(host):
+        if bracketed or looks_numeric or not is_hostname(host):
             raise InvalidNode(f"{text}: {host!r} is neither an address nor a host name") from None
         return None
+
+
+def is_hostname(text: str) -> bool:
+    """Whether this can be a DNS name."""
+    return _HOSTNAME.fullmatch(text) is not None
 
 
 def node_text(node: Node) -> str:

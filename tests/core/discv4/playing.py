@@ -24,8 +24,7 @@ from devp2p_tx.core.discv4.events import (
 )
 from devp2p_tx.core.discv4.packets import WireEndpoint
 from devp2p_tx.core.discv4.protocol import Discv4
-from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.sourcebudget import SourceBudget
 
 OUR_KEY = PrivateKey(bytes(31) + b"\1")
@@ -89,9 +88,8 @@ class ProtocolTestCase(SynchronousTestCase):
         self.now = 5.0
         self.table = FakeTable()
         self.local = LocalRecord(OUR_KEY, int(START * 1000))
-        self.local.set_static_ip(ip_address("99.1.1.1"))
-        self.local.set_fallback_udp(30301)
-        self.local.set(entries.TCP, 30305)
+        self.local.offer(Source.FLAG, 4, ip_address("99.1.1.1"))
+        self.local.offer(Source.INTERFACE, 4, tcp=30305, udp=30301)
         self.node = Discv4(self.local, self.table, policy=self.policy, budget=self.make_budget())
 
     def make_budget(self) -> SourceBudget | None:

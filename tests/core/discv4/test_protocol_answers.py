@@ -17,7 +17,7 @@ from devp2p_tx.core.discv4.packets import WireEndpoint
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT
 from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.sourcebudget import SourceBudget
@@ -120,10 +120,22 @@ class PingTests(ProtocolTestCase):
         """PINGs tell what the record tells."""
         self.receive(self.make_ping())
         self.advance(RESPONSE_TIMEOUT)
-        self.local.set_static_ip(ip_address("99.1.1.77"))
+        self.local.offer(Source.FLAG, 4, ip_address("99.1.1.77"))
         self.receive(self.make_ping())
         senders = [payload.sender.ip for payload in self.sent() if isinstance(payload, packets.Ping)]
         self.assertEqual(senders, [ip_address("99.1.1.1"), ip_address("99.1.1.77")])
+
+    def test_endpoint_of_the_family(self) -> None:
+        """PINGs tell where we are in the family in which they are sent: the TCP port may be another one there."""
+        self.local.offer(Source.FLAG, 6, ip_address("2600::1"), tcp=40305, udp=40301)
+        for ip in (PEER_IP, ip_address("2600::2")):
+            self.node.ping(STRANGER.public_key.node_id, ip, 9, self.now, self.unix_time)
+        told = [packets.decode(each.data)[0] for each in self.node.datagrams_to_send()]
+        senders = [payload.sender for payload in told if isinstance(payload, packets.Ping)]
+        self.assertEqual(
+            [(each.ip, each.udp, each.tcp) for each in senders],
+            [(ip_address("99.1.1.1"), 30301, 30305), (ip_address("2600::1"), 40301, 40305)],
+        )
 
     def test_no_endpoint_of_our_own(self) -> None:
         """Who does not know its address says so."""
@@ -368,8 +380,8 @@ class StatementTests(ProtocolTestCase):
     def setUp(self) -> None:
         """Our address is to be found out."""
         super().setUp()
-        self.local.clear_static_ip(4)
-        self.local.set_fallback_ip(ip_address("127.0.0.1"))
+        self.local.offer(Source.FLAG, 4)
+        self.local.offer(Source.INTERFACE, 4, ip_address("127.0.0.1"), tcp=30305, udp=30301)
 
     def bond_with_many(self, seen: WireEndpoint) -> None:
         """Enough hosts bond with us, and say in their PONG where they see us."""

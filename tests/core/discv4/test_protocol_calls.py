@@ -27,7 +27,7 @@ from devp2p_tx.core.discv4.events import (
 )
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT, SUSPICIOUS_TIMEOUTS
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
 from tests.core.discv4.playing import (
@@ -272,6 +272,15 @@ class FindNodeCallTests(ProtocolTestCase):
         self.advance(RESPONSE_TIMEOUT)
         self.assertEqual(self.found(call), tuple(nodes))
 
+    def test_other_family(self) -> None:
+        """Who has one address family hears of nodes in that."""
+        for versions, expected in [((4,), (node(10),)), ((6,), (node(12, "2a00::1"),))]:
+            self.local.versions = versions
+            call = self.find_node()
+            self.tell([node(10), node(12, "2a00::1")])
+            self.advance(RESPONSE_TIMEOUT)
+            self.assertEqual(self.found(call), expected if self.policy is None or versions == (4,) else ())
+
 
 class NetrestrictTests(FindNodeCallTests):
     """The same within a list of networks that holds all of them."""
@@ -459,8 +468,7 @@ class TwoNodesTests(SynchronousTestCase):
         nodes = []
         for our_key, (ip, port) in zip(keys, homes, strict=True):
             local = LocalRecord(our_key, int(START * 1000))
-            local.set_static_ip(ip)
-            local.set_fallback_udp(port)
+            local.offer(Source.FLAG, 4, ip, udp=port)
             nodes.append(Discv4(local, FakeTable()))
         now, events = 0.0, []
         them = (PEER.public_key.node_id, *homes[1])

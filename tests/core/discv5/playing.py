@@ -24,7 +24,7 @@ from devp2p_tx.core.discv5.protocol import Discv5
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.entries import Entry
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.record import Record
 
 START = 1_700_000_000.25
@@ -89,8 +89,8 @@ class Player:
         self.policy = policy
         self.table = FakeTable()
         self.local = LocalRecord(self.key, int(START * 1000))
-        self.local.set_static_ip(self.ip)
-        self.local.set_fallback_udp(self.port)
+        self.local.offer(Source.FLAG, 4, self.ip)
+        self.local.offer(Source.INTERFACE, 4, udp=self.port)
         self.packet_filter = PacketFilter()
         self.lives = 0
         self.restart()

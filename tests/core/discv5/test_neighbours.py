@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv5 import neighbours
 from devp2p_tx.core.discv5.neighbours import Neighbours
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.core.kademlia.table import Table
@@ -29,11 +30,12 @@ class NeighboursTests(SynchronousTestCase):
         self.remembered: dict[bytes, str] = {}
         self.table: Table[Node] = Table(OWN_ID, Random(1), 0.0)
         self.table.refresh_done(0.0)
+        self.local = LocalRecord(key(1), 0)
         self.neighbours = self.make()
 
     def make(self) -> Neighbours:
         """The neighbours of our table."""
-        return Neighbours(self.table, self.remembered.get, AddressPolicy())
+        return Neighbours(self.table, self.remembered.get, AddressPolicy(), self.local)
 
     def test_records(self) -> None:
         """That of the table, else that of the database, else none."""

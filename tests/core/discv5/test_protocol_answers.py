@@ -11,6 +11,7 @@ from devp2p_tx.core.discv5.events import Call, IncomingTalk, Refusal, TalkAnswer
 from devp2p_tx.core.discv5.messages import Nodes, Pong
 from devp2p_tx.core.discv5.relay import MAX_REMEMBERED_ANSWERS, MAX_RESULTS
 from devp2p_tx.core.discv5.session import MAX_MESSAGES
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
 from tests.core.discv5.playing import COUNTER, Neighbour, ProtocolTestCase, key, make_record
@@ -125,13 +126,13 @@ class FindNodeTests(AnswerTestCase):
     def test_own_record_on_loopback(self) -> None:
         """Our own record passes the relay check, too: a loopback address is no use to others (trap 6)."""
         for text, told in [("127.0.0.1", 0), ("10.0.0.1", 0), ("99.1.2.1", 1)]:
-            self.bob.local.set_static_ip(ip_address(text))
+            self.bob.local.offer(Source.FLAG, 4, ip_address(text))
             self.now += 1
             self.assertEqual(len(self.records(0)), told)
 
     def test_no_address(self) -> None:
         """Who does not know his own address does not tell it."""
-        self.bob.local.clear_static_ip(4)
+        self.bob.local.offer(Source.FLAG, 4)
         self.now += 1
         self.assertEqual(self.find(0), [Nodes(b"id", 1, ())])
 

@@ -210,7 +210,7 @@ class MemoryTests(AttackTestCase):
             datagram, _ = session.write(message, self.alice.node._pool)
             self.assertEqual(self.receive(datagram, self.bob, self.alice.ip, self.alice.port), Refusal.UNSOLICITED)
         self.assertEqual((self.bob.sent(), self.bob.node.next_events()), ([], []))
-        self.assertEqual(self.bob.local._of4.votes._statements, {})
+        self.assertEqual(self.bob.local._families[4].votes._statements, {})
 
 
 class NoiseTests(AttackTestCase):

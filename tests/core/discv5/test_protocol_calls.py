@@ -23,11 +23,12 @@ from devp2p_tx.core.discv5.events import (
     TalkAnswered,
 )
 from devp2p_tx.core.discv5.packets import ORDINARY
+from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from tests.core.discv5.playing import COUNTER, PORT, Player, ProtocolTestCase, make_record
+from tests.core.discv5.playing import COUNTER, PORT, Player, ProtocolTestCase, key, make_record
 
 
 class CallTestCase(ProtocolTestCase):
@@ -183,7 +184,7 @@ class ResponseTests(CallTestCase):
 
     def test_statements(self) -> None:
         """Where a callee saw us counts as a vote, once for its address; not so if nothing was asked."""
-        self.alice.local.clear_static_ip(4)
+        self.alice.local.offer(Source.FLAG, 4)
         for number in range(10, 10 + MIN_STATEMENTS):
             host = Player(number, f"99.2.{number}.1")
             self.players.append(host)
@@ -202,11 +203,11 @@ class ResponseTests(CallTestCase):
 
     def test_useless_statements(self) -> None:
         """Neither port 0 nor an unspecified address is one."""
-        self.alice.local.clear_static_ip(4)
+        self.alice.local.offer(Source.FLAG, 4)
         for ip, port in [("99.7.7.7", 0), ("0.0.0.0", 1)]:
             call = self.ping(self.alice, self.bob)
             self.assertIsNone(self.answer(self.pong(call, ip, port)))
-        self.assertEqual(self.alice.local._of4.votes._statements.keys(), {self.bob.ip})  # that of connect()
+        self.assertEqual(self.alice.local._families[4].votes._statements.keys(), {self.bob.ip})  # that of connect()
 
     def test_talk(self) -> None:
         """An answer of another protocol."""
@@ -321,6 +322,20 @@ class NodesTests(CallTestCase):
         self.assertIsNone(self.tell(self.find(5), [make_record(5, udp=1025)]))
         self.assertEqual(len(self.found()[0]), 1)
 
+    def test_other_family(self) -> None:
+        """Who has one address family hears of nodes in that, and of those in both."""
+        endpoints = {b"ip": ip_address("98.1.1.1").packed, b"ip6": ip_address("2600::1").packed, b"udp": b"\x76\x5f"}
+        both = Record.sign(key(7), 1, dict(endpoints))
+        four = make_record(5)
+        six = Record.sign(key(6), 1, {b"ip6": endpoints[b"ip6"], b"udp6": endpoints[b"udp"]})
+        for versions, expected in [((4,), [four, both]), ((6,), [six, both]), ((4, 6), [four, six, both])]:
+            self.alice.local.versions = versions
+            self.assertIsNone(self.tell(self.find(5, 6, 7), [four, six, both]))
+            if self.policy is None:
+                self.assertEqual(self.found(), (expected, True), versions)
+            else:
+                self.assertEqual(self.found()[0], [each for each in (four, both) if 4 in versions])
+
 
 class RestrictedTests(NodesTests):
     """The same, where only some networks are wanted."""
@@ -362,7 +377,7 @@ class RecordTests(CallTestCase):
 
     def test_none(self) -> None:
         """A node that does not tell its record, as it has no address for us."""
-        self.bob.local.set_static_ip(ip_address("127.0.0.1"))
+        self.bob.local.offer(Source.FLAG, 4, ip_address("127.0.0.1"))
         self.now += 1
         self.assert_failed(self.alice, self.request(), InvalidRecord, "0 nodes")
 

@@ -98,6 +98,24 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(endpoint6(both), NodeEndpoint(ip_address("2a00::1"), 4, 5, 6))
         self.assertIsNone(endpoint6(record(ip="10.0.0.1")).ip)
 
+    def test_wanted_families(self) -> None:
+        """Who has one family takes the endpoint in it, however far it reaches; without one there is none."""
+        both = record(ip="99.1.1.1", udp=1, tcp=2, ip6="fd00::1", udp6=4, tcp6=5)
+        for versions, ip, udp in [((4, 6), "99.1.1.1", 1), ((4,), "99.1.1.1", 1), ((6,), "fd00::1", 4), ((), None, 1)]:
+            endpoint = preferred_endpoint(both, versions)
+            self.assertEqual((endpoint.ip, endpoint.udp), (None if ip is None else ip_address(ip), udp), versions)
+        self.assertIsNone(preferred_endpoint(record(ip="99.1.1.1", udp=1), (6,)).ip)
+        mapped = record(ip6="::ffff:99.1.1.1", udp=1)
+        self.assertEqual(preferred_endpoint(mapped, (4,)).ip, ip_address("99.1.1.1"))
+        self.assertIsNone(preferred_endpoint(mapped, (6,)).ip)
+
+    def test_both_readings(self) -> None:
+        """Without ports of its own the IPv6 endpoint has those of IPv4; who writes them means the same."""
+        short, long = record(ip6=V6, udp=1, tcp=2), record(ip6=V6, udp=1, tcp=2, udp6=1, tcp6=2)
+        self.assertEqual(preferred_endpoint(short), preferred_endpoint(long))
+        alone = record(ip6=V6, udp6=1, tcp6=2)
+        self.assertEqual(preferred_endpoint(alone), preferred_endpoint(long))
+
     def test_usable(self) -> None:
         """There is nothing to send to without an address or without a port."""
         ip = ip_address("10.0.0.1")

@@ -5,13 +5,15 @@ Tests for L{devp2p_tx.core.enr.local}.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.endpoints import preferred_endpoint
-from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.entries import Entry
+from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.ipvote import MIN_STATEMENTS, WINDOW, ExternalEndpoint
 from devp2p_tx.errors import LocalProtocolError
@@ -19,7 +21,15 @@ from devp2p_tx.errors import LocalProtocolError
 KEY = PrivateKey(b"\1" * 32)
 START = 1_700_000_000_000
 X = entries.port(b"x")
-FALLBACK = ip_address("127.0.0.1")
+ENDPOINT_ENTRIES: tuple[Entry[Any], ...] = (
+    entries.IP,
+    entries.TCP,
+    entries.UDP,
+    entries.IP6,
+    entries.TCP6,
+    entries.UDP6,
+)
+LOOPBACK = ip_address("127.0.0.1")
 PREDICTED = ExternalEndpoint(ip_address("127.0.1.2"), 81)
 
 
@@ -94,14 +104,13 @@ class SeqTests(SynchronousTestCase):
         blob = entries.raw(b"blob")
         self.assertRaises(LocalProtocolError, self.local.set, blob, bytes(140))
         self.assertRaises(LocalProtocolError, self.local.set, X, 65536)
-        self.local.set(blob, bytes(110))
-        self.local.set_static_ip(ip_address("1.2.3.4"))
-        self.local.set_static_ip(ip_address("2a00::1"))
-        self.local.set_fallback_udp(65535)
+        self.local.set(blob, bytes(90))
+        self.local.offer(Source.FLAG, 4, ip_address("1.2.3.4"), 65535, 65535)
+        self.local.offer(Source.FLAG, 6, ip_address("2a00::1"), 65535, 65535)
         self.assertLessEqual(len(self.local.record(START).encoded), 300)
 
 
-class EndpointTests(SynchronousTestCase):
+class OfferCase(SynchronousTestCase):
     """What the record says of where we are."""
 
     def setUp(self) -> None:
@@ -114,6 +123,12 @@ class EndpointTests(SynchronousTestCase):
         self.ms += 1
         return self.local.record(self.ms)
 
+    def entries(self) -> dict[str, str | int]:
+        """All that it says of where we are."""
+        record = self.read()
+        values = {entry.key.decode(): record.get(entry) for entry in ENDPOINT_ENTRIES}
+        return {key: value if isinstance(value, int) else str(value) for key, value in values.items() if value}
+
     def endpoint(self) -> tuple[str | None, int]:
         """Preferred address and UDP port."""
         endpoint = preferred_endpoint(self.read())
@@ -124,12 +139,23 @@ class EndpointTests(SynchronousTestCase):
         for number in range(first, first + hosts):
             self.local.add_statement(ip_address(f"5.5.5.{number}"), endpoint, now)
 
-    def test_precedence(self) -> None:
+    def sources(self) -> dict[str, str]:
+        """Who says what is announced."""
+        return {key: each.source.value for key, each in self.local.advertised().items()}
+
+    def verdicts(self) -> dict[str, str]:
+        """What speaks for it."""
+        return {key: each.verdict.value for key, each in self.local.advertised().items()}
+
+
+class EndpointTests(OfferCase):
+    """Who is believed."""
+
+    def test_as_elsewhere(self) -> None:
         """go-ethereum p2p/enode/localnode_test.go, TestLocalNodeEndpoint: fallback, then prediction, then static."""
         self.assertEqual(self.endpoint(), (None, 0))
         seq = self.local.seq
-        self.local.set_fallback_ip(FALLBACK)
-        self.local.set_fallback_udp(80)
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, udp=80)
         self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
         self.assertEqual(self.local.seq, seq + 1)
         for number in range(MIN_STATEMENTS):
@@ -137,53 +163,80 @@ class EndpointTests(SynchronousTestCase):
             self.state(PREDICTED, 1, first=number)
         self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
         self.assertEqual(self.local.seq, seq + 2)
-        self.local.set_static_ip(ip_address("127.0.1.2"))
+        self.local.offer(Source.FLAG, 4, ip_address("127.0.1.2"))
         self.assertEqual(self.endpoint(), ("127.0.1.2", 80))
         self.assertEqual(self.local.seq, seq + 3)
-        self.local.clear_static_ip(4)
+        self.local.offer(Source.FLAG, 4)
         self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
 
-    def test_prediction_ends(self) -> None:
-        """Old statements do not count; this is seen with the next one."""
-        self.local.set_fallback_ip(FALLBACK)
-        self.local.set_fallback_udp(80)
-        self.state(PREDICTED, MIN_STATEMENTS)
-        self.state(PREDICTED, 1, now=WINDOW + 1)
-        self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
+    def test_precedence(self) -> None:
+        """Flag, mapping, votes, STUN, interface; who speaks last has no better word for it."""
+        said = [(Source.INTERFACE, 5), (Source.STUN, 4), (Source.VOTES, 3), (Source.MAPPING, 2), (Source.FLAG, 1)]
+        for source, number in said:
+            if source is Source.VOTES:
+                self.state(ExternalEndpoint(ip_address("1.1.1.3"), 3), MIN_STATEMENTS)
+            else:
+                self.local.offer(source, 4, ip_address(f"1.1.1.{number}"), udp=number)
+            self.assertEqual(self.endpoint(), (f"1.1.1.{number}", number), source)
+            self.assertEqual(self.sources(), {"ip": source.value, "udp": source.value})
+        self.local.offer(Source.MAPPING, 4, ip_address("1.1.1.9"), udp=9)
+        self.state(ExternalEndpoint(ip_address("1.1.1.8"), 8), MIN_STATEMENTS, now=2)
+        self.assertEqual(self.endpoint(), ("1.1.1.1", 1))
 
-    def test_contact_updates_too(self) -> None:
-        """Packets that we send let time pass as well."""
-        self.local.set_fallback_ip(FALLBACK)
+    def test_each_field_by_itself(self) -> None:
+        """The address may be one source's word, and each port another's."""
+        self.local.offer(Source.INTERFACE, 4, ip_address("10.0.0.1"), tcp=30303, udp=30303)
+        self.local.offer(Source.MAPPING, 4, tcp=40404)
+        self.local.offer(Source.STUN, 4, ip_address("1.2.3.4"))
+        self.assertEqual(self.entries(), {"ip": "1.2.3.4", "tcp": 40404, "udp": 30303})
+        self.assertEqual(self.sources(), {"ip": "STUN", "tcp": "mapping", "udp": "interface"})
+
+    def test_port_of_another_address(self) -> None:
+        """The port that others see goes with the address that they see, and with no other."""
+        self.local.offer(Source.INTERFACE, 4, udp=30303)
         self.state(PREDICTED, MIN_STATEMENTS)
-        self.local.add_contact(ip_address("6.6.6.6"), WINDOW + 1)
-        self.assertEqual(self.endpoint(), ("127.0.0.1", 0))
+        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.local.offer(Source.MAPPING, 4, ip_address("1.2.3.4"))
+        self.assertEqual(self.endpoint(), ("1.2.3.4", 30303))
+
+    def test_unknown_is_left_out(self) -> None:
+        """Nothing is guessed: a port may be known, and no address."""
+        self.local.offer(Source.INTERFACE, 4, tcp=1, udp=2)
+        self.assertEqual(self.entries(), {"tcp": 1, "udp": 2})
+        self.local.offer(Source.INTERFACE, 4, tcp=0, udp=None)
+        self.assertEqual(self.entries(), {})
+
+    def test_unknown_by_choice(self) -> None:
+        """An address of our user's choice that is not known yet is none, whatever others say."""
+        self.state(PREDICTED, MIN_STATEMENTS)
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, tcp=1, udp=2)
+        self.local.offer(Source.FLAG, 4, ip_address("0.0.0.0"), tcp=40404)
+        self.assertEqual(self.entries(), {"tcp": 40404, "udp": 2})
+        self.assertEqual(self.sources(), {"tcp": "flag", "udp": "interface"})
 
     def test_families(self) -> None:
-        """IPv6 is predicted apart, and has a port entry of its own only where it differs."""
-        v6 = ip_address("2a00::1")
-        self.local.set_fallback_ip(FALLBACK)
-        self.local.set_fallback_udp(80)
-        self.state(ExternalEndpoint(v6, 80), MIN_STATEMENTS)
-        record = self.read()
-        self.assertEqual((record.get(entries.IP), record.get(entries.UDP)), (FALLBACK, 80))
-        self.assertEqual((record.get(entries.IP6), record.get(entries.UDP6)), (v6, None))
-        self.state(ExternalEndpoint(v6, 90), MIN_STATEMENTS)
-        record = self.read()
-        self.assertEqual((record.get(entries.UDP), record.get(entries.UDP6)), (80, 90))
-
-    def test_unspecified(self) -> None:
-        """An unspecified address is none."""
-        self.local.set_static_ip(ip_address("1.2.3.4"))
-        self.local.set_static_ip(ip_address("0.0.0.0"))
-        self.local.set_static_ip(ip_address("::"))
-        self.assertIsNone(self.read().get(entries.IP))
-        self.assertIsNone(self.read().get(entries.IP6))
+        """IPv6 is known apart, and has ports of its own even where they are the same: some want to see them."""
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, tcp=80, udp=80)
+        self.local.offer(Source.INTERFACE, 6, ip_address("2a00::1"), tcp=80, udp=80)
+        both = {"ip": "127.0.0.1", "tcp": 80, "udp": 80, "ip6": "2a00::1", "tcp6": 80, "udp6": 80}
+        self.assertEqual(self.entries(), both)
+        self.state(ExternalEndpoint(ip_address("2a00::2"), 90), MIN_STATEMENTS)
+        self.assertEqual(self.entries(), {**both, "ip6": "2a00::2", "udp6": 90})
+        self.assertEqual(self.sources(), {**dict.fromkeys(both, "interface"), "ip6": "votes", "udp6": "votes"})
 
     def test_unwrapped(self) -> None:
         """IPv4 in IPv6 clothes is IPv4."""
-        self.local.set_static_ip(ip_address("::ffff:1.2.3.4"))
-        self.assertEqual(self.read().get(entries.IP), ip_address("1.2.3.4"))
-        self.assertIsNone(self.read().get(entries.IP6))
+        self.local.offer(Source.FLAG, 4, ip_address("::ffff:1.2.3.4"))
+        self.assertEqual(self.entries(), {"ip": "1.2.3.4"})
+
+    def test_refused(self) -> None:
+        """An address of the other family, ports that are none, and entries that are set by hand."""
+        self.assertRaises(LocalProtocolError, self.local.offer, Source.FLAG, 6, LOOPBACK)
+        self.assertRaises(LocalProtocolError, self.local.offer, Source.FLAG, 4, LOOPBACK, tcp=65536)
+        self.assertRaises(LocalProtocolError, self.local.offer, Source.FLAG, 4, LOOPBACK, udp=-1)
+        for entry in ENDPOINT_ENTRIES:
+            self.assertRaises(LocalProtocolError, self.local.set, entry, 1)
+        self.assertEqual(self.entries(), {})
 
     def test_full_cone(self) -> None:
         """The guess is made, and changes nothing."""
@@ -194,3 +247,85 @@ class EndpointTests(SynchronousTestCase):
         self.local.add_contact(ip_address("5.5.5.1"), 0.0)
         self.assertFalse(self.local.is_full_cone(4, 0.0))
         self.assertIs(self.read(), record)
+
+
+class SettlingTests(OfferCase):
+    """Votes that move."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, udp=80)
+
+    def test_moved_one_by_one(self) -> None:
+        """However they move, our new address costs one number, and in between the old one stays."""
+        self.state(PREDICTED, MIN_STATEMENTS + 5)
+        seq = self.read().seq
+        seen = []
+        for number in range(1, MIN_STATEMENTS + 6):
+            self.state(ExternalEndpoint(ip_address("7.7.7.7"), 90), 1, now=10.0 + number, first=number)
+            seen.append(self.endpoint())
+        self.assertEqual(sorted(set(seen), key=seen.index), [("127.0.1.2", 81), ("7.7.7.7", 90)])
+        self.assertEqual(self.local.seq, seq + 1)
+        self.assertGreater(seen.count(("127.0.1.2", 81)), MIN_STATEMENTS // 2)
+
+    def test_nobody_agrees_any_more(self) -> None:
+        """What was agreed on stays for a while, and no longer."""
+        self.state(PREDICTED, MIN_STATEMENTS)
+        self.state(PREDICTED, 1, now=WINDOW + 1)
+        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.assertEqual(self.verdicts(), {"ip": "not yet seen", "udp": "not yet seen"})
+        self.state(PREDICTED, 1, now=HOLD + WINDOW + 1)
+        self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
+
+    def test_contact_lets_time_pass(self) -> None:
+        """Packets that we send do so as well."""
+        self.state(PREDICTED, MIN_STATEMENTS)
+        self.local.add_contact(ip_address("6.6.6.6"), WINDOW + 1)
+        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.local.add_contact(ip_address("6.6.6.6"), HOLD + WINDOW + 1)
+        self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
+
+
+class VerdictTests(OfferCase):
+    """What speaks for what is announced."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.local.offer(Source.FLAG, 4, ip_address("1.2.3.4"), tcp=30303, udp=30303)
+        self.local.offer(Source.FLAG, 6, ip_address("2a00::1"), tcp=30303, udp=30303)
+
+    def test_not_yet_seen(self) -> None:
+        """While not enough say anything."""
+        self.state(ExternalEndpoint(ip_address("1.2.3.4"), 30303), MIN_STATEMENTS - 1)
+        self.assertEqual(set(self.verdicts().values()), {"not yet seen"})
+        self.assertEqual(len(self.verdicts()), 6)
+
+    def test_seen(self) -> None:
+        """Enough say so; it is about UDP, and about one family."""
+        self.state(ExternalEndpoint(ip_address("1.2.3.4"), 30303), MIN_STATEMENTS)
+        seen = {key for key, verdict in self.verdicts().items() if verdict == "seen from outside"}
+        self.assertEqual(seen, {"ip", "udp"})
+
+    def test_contradicted(self) -> None:
+        """Enough say something else; our user's word stays."""
+        self.state(ExternalEndpoint(ip_address("1.2.3.4"), 40404), MIN_STATEMENTS)
+        self.assertEqual((self.verdicts()["ip"], self.verdicts()["udp"]), ("seen from outside", "contradicted"))
+        self.state(ExternalEndpoint(ip_address("9.9.9.9"), 30303), MIN_STATEMENTS, now=2)
+        self.assertEqual((self.verdicts()["ip"], self.verdicts()["udp"]), ("contradicted", "seen from outside"))
+        self.assertEqual(self.entries()["ip"], "1.2.3.4")
+
+    def test_reached(self) -> None:
+        """The TCP port is seen when a node has dialled us, unless that was from our own network."""
+        for neighbour in ("127.0.0.1", "192.168.1.9"):
+            self.local.note_reached(ip_address(neighbour))
+        self.assertEqual(self.verdicts()["tcp"], "not yet seen")
+        self.local.note_reached(ip_address("::ffff:8.8.8.8"))
+        self.assertEqual((self.verdicts()["tcp"], self.verdicts()["tcp6"]), ("seen from outside", "not yet seen"))
+        self.local.offer(Source.FLAG, 4, ip_address("1.2.3.4"), tcp=40404)
+        self.assertEqual(self.verdicts()["tcp"], "not yet seen")
+
+    def test_reached_at_home(self) -> None:
+        """Of a node that is in a local network neighbours can say so."""
+        self.local.offer(Source.FLAG, 4, ip_address("192.168.1.2"), tcp=30303)
+        self.local.note_reached(ip_address("192.168.1.9"))
+        self.assertEqual(self.verdicts()["tcp"], "seen from outside")

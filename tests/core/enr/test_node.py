@@ -40,6 +40,41 @@ class NodeOfRecordTests(SynchronousTestCase):
         node = Node.from_record(Record.sign(KEY, 1, {**pairs, b"tcp": b"\x02\x00", b"udp6": b"\x03\x00"}))
         self.assertEqual((str(node.ip), node.tcp, node.udp), ("2600::1", 0x200, 0x300))
 
+    def addresses(self, **said: str | int) -> list[str]:
+        """Where connections may go, of a node whose record says this."""
+        pairs: dict[bytes, bytes] = {
+            key.encode(): value.to_bytes(2, "big") if isinstance(value, int) else ip_address(value).packed
+            for key, value in said.items()
+        }
+        node = Node.from_record(Record.sign(KEY, 1, dict(pairs)))
+        return [f"{ip} {port}" for ip, port in node.tcp_addresses()]
+
+    def test_both_addresses(self) -> None:
+        """The preferred one first, then that of the other family, each with its port."""
+        both = {"ip": "99.1.1.1", "tcp": 0x200, "ip6": "2600::1"}
+        self.assertEqual(self.addresses(**both), ["99.1.1.1 512", "2600::1 512"])
+        self.assertEqual(self.addresses(**both, tcp6=0x300), ["99.1.1.1 512", "2600::1 768"])
+        self.assertEqual(self.addresses(ip="10.0.0.1", ip6="2600::1", tcp=0x200), ["2600::1 512"])
+        self.assertEqual(self.addresses(ip="10.0.0.1", ip6="fd00::1", tcp=0x200), ["10.0.0.1 512", "fd00::1 512"])
+        self.assertEqual(self.addresses(ip="99.1.1.1", ip6="2600::1", tcp6=0x200), ["2600::1 512"])
+
+    def test_address_of_our_network(self) -> None:
+        """A node elsewhere cannot make us knock at doors of our own."""
+        for own in ("::1", "fd00::1", "fe80::1", "ff02::1", "2001:db8::1", "::"):
+            self.assertEqual(self.addresses(ip="99.1.1.1", ip6=own, tcp=0x200), ["99.1.1.1 512"])
+
+    def test_no_address(self) -> None:
+        """There may be none at all."""
+        self.assertEqual(self.addresses(tcp=0x200), [])
+        self.assertEqual(self.addresses(ip="99.1.1.1"), [])
+        self.assertEqual(Node(KEY.public_key, ip_address("::1"), 1).tcp_addresses(), [(ip_address("::1"), 1)])
+        self.assertEqual(Node(KEY.public_key, tcp=1, hostname="a.example").tcp_addresses(), [])
+
+    def test_wanted_family(self) -> None:
+        """Who has IPv6 alone takes the node by that."""
+        pairs = {b"ip": ip_address("99.1.1.1").packed, b"ip6": ip_address("2600::1").packed, b"udp": b"\x01\x00"}
+        self.assertEqual(str(Node.from_record(Record.sign(KEY, 1, dict(pairs)), (6,)).ip), "2600::1")
+
     def test_record_without_an_address(self) -> None:
         """It is a node that can nowhere be reached."""
         node = Node.from_record(Record.sign(KEY, 1, {}))

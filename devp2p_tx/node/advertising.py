@@ -1,0 +1,183 @@
+"""
+What our record says of where we are, while the node runs.
+
+Our user's word, with its host names looked up again and again; what a router mapped; and where the sockets are: at the
+address that they are bound to, or, of sockets that are bound to any, at one of this host that everybody can reach. What
+other nodes see comes to the record by itself (L{devp2p_tx.core.enr.local}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, IPAddress, is_global, kinds, parse_address
+from devp2p_tx.core.enr.advertise import Advertise, HostPort
+from devp2p_tx.core.enr.endpoints import VERSIONS
+from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.net.families import ANYWHERE, familyName
+from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.interfaces import addressesOf
+
+#: How often host names are looked up again, and the addresses of this host looked at (seconds); as often as go-ethereum
+#: asks a router for its external address.
+REFRESH_INTERVAL = 120.0
+
+_log = Logger()
+
+
+class Bound(NamedTuple):
+    """
+    The sockets of one address family.
+
+    @ivar ip: what they are bound to; unspecified for any address of the family.
+    @ivar tcp: the port of RLPx; 0 for none.
+    @ivar udp: the port of discovery; 0 for none.
+    """
+
+    ip: IPAddress
+    tcp: int
+    udp: int
+
+
+class Advertising:
+    """
+    Tells our record where we are, from L{start} to L{stop}.
+    """
+
+    def __init__(
+        self,
+        advertise: Advertise | None,
+        reactor: Any,
+        names: HostNames,
+        changed: Callable[[], object],
+    ) -> None:
+        """
+        @param advertise: our user's word.
+        @param reactor: C{IReactorTime}; its host is where we are.
+        @param names: what looks up host names.
+        @param changed: is called when the record may say something else than before.
+        """
+        self._advertise = advertise or Advertise()
+        self._reactor = reactor
+        self._names = names
+        self._changed = changed
+        self._bound: Mapping[int, Bound] = {}
+        self._alarm: IDelayedCall | None = None
+        self._resolving: Deferred[None] | None = None
+        self._lacking: set[tuple[str, int]] = set()
+        self._mapped: dict[Source, tuple[int | None, int | None]] = {}
+
+    def start(self, local: LocalRecord, bound: Mapping[int, Bound]) -> None:
+        """
+        Begin.
+
+        @param bound: the sockets, by their address family.
+        """
+        self._local, self._bound = local, bound
+        for version in VERSIONS:
+            self._offerFlag(version, self._literal(version))
+        self._refresh()
+
+    def stop(self) -> None:
+        """Look nothing up any more."""
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        if self._resolving is not None:
+            self._resolving.cancel()
+
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+        """
+        A way through the NAT says where we are from outside.
+
+        @param source: which way, such as C{upnp} or C{stun}.
+        @param ip: our outer address; C{None} if it is not known any more.
+        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what was said of it last stays.
+        @param udp: likewise of discovery.
+        """
+        kind = Source.STUN if source == "stun" else Source.MAPPING
+        last = self._mapped.get(kind, (None, None))
+        ports = self._mapped[kind] = tcp or last[0], udp or last[1]
+        for version in VERSIONS:
+            isItsFamily = version == (4 if ip is None else ip.version)
+            self._local.offer(kind, version, *((ip, *ports) if isItsFamily else ()))
+        self._changed()
+
+    # Our user's word.
+
+    def _hosts(self, version: int) -> list[HostPort]:
+        return [each for each in self._advertise.of(version) if each is not None]
+
+    def _literal(self, version: int) -> IPAddress | None:
+        return next((each.ip for each in self._hosts(version)), None)
+
+    def _offerFlag(self, version: int, ip: IPAddress | None) -> None:
+        """Until a name has an address, the record has none, for our user's word is not overruled."""
+        tcp, udp = (None if each is None else each.port for each in self._advertise.of(version))
+        if tcp or udp:
+            self._local.offer(Source.FLAG, version, ip or parse_address(ANYWHERE[version]), tcp, udp)
+
+    async def _resolve(self) -> None:
+        for version in VERSIONS:
+            name = next((each.host for each in self._hosts(version) if each.ip is None), None)
+            if name is None:
+                continue
+            known = await self._names.resolve(name)
+            found = [ip for ip in known if ip.version == version]
+            if found:
+                self._offerFlag(version, found[0])
+            if known:
+                self._noteFamily(name, version, bool(found))
+        self._changed()
+
+    def _noteFamily(self, name: str, version: int, isFound: bool) -> None:
+        """Say once if a name has addresses, and none of the family in which it is to be advertised."""
+        if isFound:
+            self._lacking.discard((name, version))
+        elif (name, version) not in self._lacking:
+            self._lacking.add((name, version))
+            _log.warn("{name}, to be advertised, has no {family} address", name=name, family=familyName(version))
+
+    # Where the sockets are.
+
+    def _refresh(self) -> None:
+        self._alarm = self._reactor.callLater(REFRESH_INTERVAL, self._refresh)
+        if ours := addressesOf(self._reactor):
+            self._offerInterfaces(ours)
+        if self._resolving is None and any(each.ip is None for v in VERSIONS for each in self._hosts(v)):
+            self._resolving = Deferred.fromCoroutine(self._resolve())
+            self._resolving.addErrback(_logUnlessCancelled).addBoth(self._resolved)
+        self._changed()
+
+    def _offerInterfaces(self, ours: list[IPAddress]) -> None:
+        for version, bound in self._bound.items():
+            ip = _sayable(each for each in ours if each.version == version) if bound.ip.is_unspecified else bound.ip
+            self._local.offer(Source.INTERFACE, version, ip, bound.tcp, bound.udp)
+        if discovering := [version for version, bound in self._bound.items() if bound.udp]:
+            usable = [version for version in discovering if _isUsable(self._bound[version].ip, ours)]
+            self._local.versions = tuple(usable or discovering)
+
+    def _resolved(self, _: object) -> None:
+        self._resolving = None
+
+
+def _sayable(ours: Iterable[IPAddress]) -> IPAddress | None:
+    """The first address that everybody can reach."""
+    return next((ip for ip in ours if is_global(ip)), None)
+
+
+def _isUsable(ip: IPAddress, ours: Iterable[IPAddress]) -> bool:
+    """Whether a socket reaches anyone: a family may be there, and have no address that leads outside."""
+    return not ip.is_unspecified or any(
+        each.version == ip.version and not kinds(each) & (LOOPBACK | LINK_LOCAL) for each in ours
+    )
+
+
+def _logUnlessCancelled(failure: Failure) -> None:
+    if not failure.check(CancelledError):
+        _log.failure("while names were looked up", failure)

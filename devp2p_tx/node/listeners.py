@@ -1,0 +1,141 @@
+"""
+Where a node listens for connections.
+
+A port alone means both address families, each with a socket of its own, so that nothing that happens to one touches the
+other. A family that this host does not have is left out; one that it has, and cannot listen in, fails the start.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.enr.endpoints import VERSIONS
+from devp2p_tx.errors import ServerStopped
+from devp2p_tx.net.families import ANYWHERE, familyName
+from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.interfaces import addressesOf
+from devp2p_tx.net.listening import portNumber, serverEndpoint
+from devp2p_tx.node.inbound import InboundFactory
+from devp2p_tx.node.peer import addressIP, addressText
+
+_ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
+_KINDS = {4: "tcp", 6: "tcp6"}
+
+_log = Logger()
+
+
+class Listening(NamedTuple):
+    """
+    A TCP socket.
+
+    @ivar ip: what it is bound to; unspecified for any address of its family.
+    @ivar port: its number.
+    @ivar isAnyPort: whether another number would have done.
+    """
+
+    ip: IPAddress
+    port: int
+    isAnyPort: bool
+
+
+def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
+    """The error with its address family in its sentence."""
+    where = f"{familyName(version)} {kind} {_bracketed(error.interface, version)}"
+    return CannotListenError(where, error.port, error.socketError)
+
+
+def _bracketed(interface: str, version: int) -> str:
+    there = interface or ANYWHERE[version]
+    return f"[{there}]" if version == 6 else there
+
+
+class Listeners:
+    """
+    The listening ports of a node, from L{listen} to L{close}.
+
+    @ivar ports: those that are open.
+    @ivar listening: what is known of those that are TCP ports.
+    @ivar named: where others find us by a name, such as that of an onion service; the first of them.
+    """
+
+    def __init__(self, reactor: Any, key: PrivateKey, factory: InboundFactory) -> None:
+        """
+        @param key: what the address of an onion service is made of.
+        @param factory: makes the protocols of those who connect.
+        """
+        self._key = key
+        self.ports: list[IListeningPort] = []
+        self._reactor, self._factory = reactor, factory
+        self.listening: list[Listening] = []
+        self.named: NamedAddress | None = None
+        self._isClosed = False
+
+    @cached_property
+    def versions(self) -> tuple[int, ...]:
+        """The address families that this host has; both, if it has no address at all."""
+        found: set[int] = {ip.version for ip in addressesOf(self._reactor)} or set(VERSIONS)
+        for version in set(VERSIONS) - found:
+            _log.info("this host has no {family}: the node does without", family=familyName(version))
+        return tuple(sorted(found))
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where they listen, as texts."""
+        return [addressText(port.getHost()) for port in self.ports]
+
+    async def listen(self, listen: int | str) -> None:
+        """
+        Listen at one more place.
+
+        @param listen: a port, or a Twisted endpoint.
+        @raise CannotListenError: it is taken, or not ours; the sentence says where.
+        @raise devp2p_tx.errors.InvalidAddress: C{listen} cannot be read.
+        @raise ServerStopped: L{close} was called meanwhile.
+        """
+        number = portNumber(listen)
+        if number is None:
+            await self._open(str(listen).strip(), bool(_ANY_PORT.match(str(listen).strip())))
+            return
+        isAnyPort = not number
+        for version in self.versions:
+            number = await self._openFamily(version, number, isAnyPort)
+
+    async def _openFamily(self, version: int, number: int, isAnyPort: bool) -> int:
+        """Open a port at any address of a family; its number, which if any will do is preferably C{number}."""
+        try:
+            return await self._open(f"{_KINDS[version]}:{number}", isAnyPort)
+        except CannotListenError as error:
+            if number and isAnyPort:
+                return await self._openFamily(version, 0, isAnyPort)
+            raise listenError(error, "TCP", version) from None
+
+    async def _open(self, description: str, isAnyPort: bool) -> int:
+        endpoint = serverEndpoint(self._reactor, description, self._key, self._factory.headless)
+        port: Any = await endpoint.listen(self._factory)
+        if self._isClosed:
+            await maybeDeferred(port.stopListening)
+            raise ServerStopped("the server was stopped while it started")
+        self.ports.append(port)
+        host = port.getHost()
+        if isinstance(host, NamedAddress) and self.named is None:
+            self.named = host
+        if (ip := addressIP(host)) is None:
+            return 0
+        self.listening.append(Listening(ip, host.port, isAnyPort))
+        return int(host.port)
+
+    def close(self) -> list[Deferred[Any]]:
+        """Close all of them; each fires when one is closed."""
+        self._isClosed = True
+        ports, self.ports = self.ports, []
+        self.listening, self.named = [], None
+        return [maybeDeferred(port.stopListening) for port in ports]
