@@ -354,7 +354,8 @@ class ProcessTests(SynchronousTestCase):
 
     def test_interrupted_while_a_name_is_looked_up(self) -> None:
         """Where no name server answers the system goes on asking, but not for a node that was stopped."""
-        hung = "import socket, threading as t; socket.getaddrinfo = lambda *_, **__: print('asked') or t.Event().wait(600); "
+        hung = "import socket, threading as t; hang = lambda *_, **__: print('asked') or t.Event().wait(600); "
+        hung += "socket.getaddrinfo = hang; "
         static = f"enode://{PrivateKey(bytes(31) + bytes([1])).public_key.to_bytes().hex()}@host.example:30303"
         process = self.start("--listen", "none", "--no-discovery", "--static", static, before=hung)
         self.readUntil(process, "asked")
