@@ -45,6 +45,11 @@ def listenDescription(listen: int | str) -> str:
     return str(listen).strip() if number is None else f"tcp:{number}"
 
 
+def isProxied(listen: int | str) -> bool:
+    """Whether it is for a proxy, which says where its clients are."""
+    return listenDescription(listen).startswith(_PROXIED)
+
+
 def serverEndpoint(
     reactor: IReactorCore, listen: int | str, key: PrivateKey | None = None, refused: Callable[[], object] | None = None
 ) -> IStreamServerEndpoint:
@@ -58,7 +63,7 @@ def serverEndpoint(
     @raise InvalidAddress: neither a port nor an endpoint description that is known.
     """
     description = listenDescription(listen)
-    if description.startswith(_PROXIED):
+    if isProxied(description):
         inner = serverEndpoint(reactor, description.removeprefix(_PROXIED), key)
         return ProxyHeaderEndpoint(reactor, inner, refused or _nobody)
     if description.startswith("onion:"):

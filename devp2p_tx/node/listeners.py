@@ -23,7 +23,7 @@ from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.families import ANYWHERE, familyName
 from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.interfaces import addressesOf
-from devp2p_tx.net.listening import portNumber, serverEndpoint
+from devp2p_tx.net.listening import isProxied, portNumber, serverEndpoint
 from devp2p_tx.node.inbound import InboundFactory
 from devp2p_tx.node.peer import addressIP
 
@@ -40,11 +40,13 @@ class Listening(NamedTuple):
     @ivar ip: what it is bound to; unspecified for any address of its family.
     @ivar port: its number.
     @ivar isAnyPort: whether another number would have done.
+    @ivar isProxied: whether only a proxy can connect to it.
     """
 
     ip: IPAddress
     port: int
     isAnyPort: bool
+    isProxied: bool = False
 
 
 def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
@@ -125,7 +127,7 @@ class Listeners:
             self.named = host
         if (ip := addressIP(host)) is None:
             return 0
-        self.listening.append(Listening(ip, host.port, isAnyPort))
+        self.listening.append(Listening(ip, host.port, isAnyPort, isProxied(description)))
         return int(host.port)
 
     def close(self) -> list[Deferred[Any]]:

@@ -95,8 +95,8 @@ class RouterHTTP:
 
 def _untilCancelled(asking: Deferred[T]) -> Deferred[T]:
     """
-    The same, but that cancelling it fails it as such: what HTTP makes of that looks like any other failure, and who took
-    it for one would go on asking.
+    The same, but that cancelling it fails it as such: what HTTP makes of that looks like any other failure, and who
+    took it for one would go on asking.
     """
 
     def cancel(waiting: Deferred[T]) -> None:
