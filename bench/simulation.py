@@ -21,6 +21,7 @@ from time import process_time
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from devp2p_tx.testing.dialing import SLOTS  # noqa: E402
 from devp2p_tx.testing.simulation import ENOUGH, WANTED, DiscoverySimulation, Sample  # noqa: E402
 
 #: The share of lookups that should find enough.
@@ -30,7 +31,7 @@ SETTLED = 5
 
 
 def draw(samples: list[Sample], title: str, path: Path) -> None:
-    """The share of good lookups, and what they found, over time."""
+    """The share of good lookups, what they found, and the dialled slots that are taken, over time."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -39,7 +40,7 @@ def draw(samples: list[Sample], title: str, path: Path) -> None:
     from matplotlib.ticker import PercentFormatter
 
     minutes = [sample.time / 60 for sample in samples]
-    figure, (upper, lower) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 6), layout="constrained")
+    figure, (upper, lower, dialed) = pyplot.subplots(3, 1, sharex=True, figsize=(8, 8), layout="constrained")
     upper.plot(minutes, [sample.share for sample in samples], marker="o", color="tab:blue")
     upper.axhline(TARGET, color="tab:gray", linestyle="--", linewidth=1)
     upper.annotate(f"target {TARGET:.0%}", (minutes[0], TARGET), (0, 4), textcoords="offset points", color="tab:gray")
@@ -50,12 +51,17 @@ def draw(samples: list[Sample], title: str, path: Path) -> None:
     lower.plot(minutes, [sample.found for sample in samples], marker="o", color="tab:green")
     lower.set_ylim(0, WANTED + 0.5)
     lower.set_ylabel(f"found of the {WANTED} closest\n(mean)", color="tab:green")
-    lower.set_xlabel("simulated minutes")
     entries = lower.twinx()
     entries.plot(minutes, [sample.tableSize for sample in samples], marker=".", color="tab:orange")
     entries.set_ylim(bottom=0)
     entries.set_ylabel("entries of a table\n(mean)", color="tab:orange")
-    for axes in (upper, lower):
+    dialed.plot(minutes, [sample.dialed for sample in samples], marker="o", color="tab:red")
+    dialed.axhline(SLOTS, color="tab:gray", linestyle="--", linewidth=1)
+    dialed.annotate(f"{SLOTS} slots", (minutes[0], SLOTS), (0, -10), textcoords="offset points", color="tab:gray")
+    dialed.set_ylim(0, 1.2 * SLOTS)
+    dialed.set_ylabel("peers that a node dialled\n(mean)", color="tab:red")
+    dialed.set_xlabel("simulated minutes")
+    for axes in (upper, lower, dialed):
         axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})

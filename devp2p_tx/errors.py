@@ -74,7 +74,7 @@ class LocalProtocolError(DevP2PError):
 
 
 class OverBudget(LocalProtocolError):
-    """More packets to strangers than we allow ourselves; nothing was sent, and nothing is known of the node asked."""
+    """More than we allow ourselves, as of packets to strangers; nothing was sent, and nothing is known of the node."""
 
 
 class AddressRefused(DevP2PError):

@@ -396,11 +396,13 @@ def _importCapability(text: str) -> ICapability:
 
 def logPredicate(levels: Sequence[str]) -> LogLevelFilterPredicate:
     """
-    What is logged, for C{[namespace=]level} texts.
+    What is logged, for C{[namespace=]level} texts. Of what the older parts of Twisted say, a line for each socket that
+    opens or closes above all, only warnings are logged, unless C{log_legacy=info} asks for more.
 
     @raise usage.UsageError: an unknown level.
     """
     predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+    predicate.setLogLevelForNamespace("log_legacy", LogLevel.warn)
     for text in levels:
         namespace, _, name = text.rpartition("=")
         try:

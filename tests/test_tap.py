@@ -247,6 +247,12 @@ class LoggingTests(SynchronousTestCase):
         self.assertIs(predicate.logLevelForNamespace("twisted"), LogLevel.warn)
         self.assertIs(predicate.logLevelForNamespace("devp2p_tx.node.dialer"), LogLevel.debug)
 
+    def test_sockets_that_open_and_close(self) -> None:
+        """Nothing is logged of them, by the older parts of Twisted, unless that is asked for."""
+        self.assertIs(parse().logPredicate.logLevelForNamespace("log_legacy"), LogLevel.warn)
+        asked = parse("--log-level", "log_legacy=info").logPredicate
+        self.assertIs(asked.logLevelForNamespace("log_legacy"), LogLevel.info)
+
     def line(self, log: Any) -> dict[str, Any]:
         events: list[dict[str, Any]] = []
         log(Logger(namespace="part", observer=events.append))

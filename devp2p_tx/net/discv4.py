@@ -7,16 +7,12 @@ L{devp2p_tx.net.kademlia}.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import partial
-from random import Random, SystemRandom
-from time import monotonic, time
-from typing import Any
+from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
@@ -35,18 +31,10 @@ from devp2p_tx.core.discv4.storedproofs import NodeStore, StoredProofs
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
-from devp2p_tx.core.kademlia.table import (
-    FAST_INTERVAL,
-    REFRESH_INTERVAL,
-    Table,
-)
-from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.core.sourcebudget import SourceBudget
-from devp2p_tx.errors import LocalProtocolError
+from devp2p_tx.errors import DevP2PError, LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.kademlia import KademliaNode
+from devp2p_tx.net.kademlia import KademliaNode, Settings
 from devp2p_tx.net.sntp import measureDrift
 
 #: Bytes of the key that a FINDNODE looks for.
@@ -71,78 +59,35 @@ class DiscoveryV4(KademliaNode):
         reactor: Any,
         store: NodeStore,
         *,
-        bootnodes: Iterable[Node] = (),
-        policy: AddressPolicy | None = None,
-        outgoing: OutgoingBudget | None = None,
-        names: HostNames | None = None,
         ntpServer: str | None = None,
-        seconds: Callable[[], float] = monotonic,
-        unixTime: Callable[[], float] = time,
-        random: Random | None = None,
-        metrics: Metrics | None = None,
         budget: SourceBudget | None = None,
         cryptography: Cryptography | None = None,
-        refreshInterval: float = REFRESH_INTERVAL,
-        checkInterval: float = FAST_INTERVAL,
+        **settings: Unpack[Settings],
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
-        @param bootnodes: nodes to begin with; those with a host name are looked up by it.
-        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
-        @param outgoing: how much may be sent to those who never answered.
-        @param names: what looks up the host names of bootnodes.
         @param ntpServer: name of the time server that is asked when our clock seems to be wrong, such as
             C{pool.ntp.org}; C{None} for never to ask.
-        @param seconds: the time for deadlines, which should not jump.
-        @param unixTime: unix time with fractions, for what packets say.
-        @param random: what chooses; not to be guessed by strangers.
-        @param metrics: where packets are counted that were not dealt with.
         @param budget: how many packets a source may send.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
-        @param refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
-        @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
+        @param settings: see L{Settings}.
         """
+        super().__init__(local, reactor, store, settings)
         self._ntpServer = ntpServer
-        chance, metrics = random or SystemRandom(), metrics or Metrics()
-        policy = policy or AddressPolicy(lan=True, metrics=metrics)
-        names = names or HostNames(reactor, seconds)
-        table: Table[Node] = Table(
-            local.node_id,
-            chance,
-            seconds(),
-            fast_interval=checkInterval,
-            slow_interval=3 * checkInterval,
-            refresh_interval=refreshInterval,
-            admits=partial(policy.admits, protocol=self.name),
-        )
         self._proofs = StoredProofs(store)
-        neighbours = Neighbours(table)
+        neighbours = Neighbours(self.table)
         self._core = Discv4(
             local,
             neighbours,
-            policy=policy,
-            outgoing=outgoing,
+            policy=self._policy,
+            outgoing=settings.get("outgoing"),
             proofs=self._proofs,
             budget=budget,
             cryptography=cryptography,
         )
-        super().__init__(
-            self._core,
-            neighbours,
-            table,
-            local,
-            reactor,
-            store,
-            bootnodes,
-            seconds,
-            unixTime,
-            chance,
-            metrics,
-            policy,
-            names,
-        )
+        self._speak(self._core, neighbours)
 
     def _attach(self, edge: DatagramEdge) -> None:
         edge.handlers.insert(0, self)  # before discv5, which has to decrypt to see that a packet is none of its own
@@ -193,7 +138,11 @@ class DiscoveryV4(KademliaNode):
     # -- the clock ----------------------------------------------------------------------------------------------------
 
     async def _checkClock(self, server: str) -> None:
-        drift = await measureDrift(self._reactor, server, self.seconds, self._unixTime, self._random.randbytes)
+        try:
+            drift = await measureDrift(self._reactor, server, self.seconds, self._unixTime, self._random.randbytes)
+        except DevP2PError as error:
+            _log.info("the system clock cannot be compared with {server}: {error}", server=server, error=error)
+            return
         self._metrics.count("clock_checks")
         if abs(drift) > MAX_DRIFT:
             _log.warn(

@@ -10,13 +10,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
 from os import urandom
-from random import Random, SystemRandom
-from time import monotonic, time
-from typing import Any
+from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred, fail
 
-from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.discv5.calls import lookup_distances
@@ -36,13 +33,9 @@ from devp2p_tx.core.discv5.protocol import Discv5
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
-from devp2p_tx.core.kademlia.table import FAST_INTERVAL, REFRESH_INTERVAL, Table
-from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.kademlia import KademliaNode
+from devp2p_tx.net.kademlia import KademliaNode, Settings
 from devp2p_tx.net.talks import TalkCallback, Talks
 
 #: Bytes of what a lookup looks for: a node id.
@@ -67,78 +60,35 @@ class DiscoveryV5(KademliaNode):
         reactor: Any,
         store: NodeStore,
         *,
-        bootnodes: Iterable[Node] = (),
-        policy: AddressPolicy | None = None,
-        outgoing: OutgoingBudget | None = None,
-        names: HostNames | None = None,
-        seconds: Callable[[], float] = monotonic,
-        unixTime: Callable[[], float] = time,
-        random: Random | None = None,
         randomBytes: Callable[[int], bytes] = urandom,
-        metrics: Metrics | None = None,
         packetFilter: PacketFilter | None = None,
         protocolId: bytes = PROTOCOL_ID,
-        refreshInterval: float = REFRESH_INTERVAL,
-        checkInterval: float = FAST_INTERVAL,
+        **settings: Unpack[Settings],
     ) -> None:
         """
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
-        @param bootnodes: nodes to begin with; those with a host name are looked up by it.
-        @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
-        @param outgoing: how much may be sent to those who never answered.
-        @param names: what looks up the host names of bootnodes.
-        @param seconds: the time for deadlines, which should not jump.
-        @param unixTime: unix time with fractions, for numbers of records.
-        @param random: what chooses; not to be guessed by strangers.
         @param randomBytes: the source of keys and nonces.
-        @param metrics: where packets are counted that were not dealt with.
         @param packetFilter: who is not heard.
         @param protocolId: 6 bytes, by which a private network keeps apart.
-        @param refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
-        @param checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
+        @param settings: see L{Settings}.
         """
-        chance, metrics = random or SystemRandom(), metrics or Metrics()
-        policy = policy or AddressPolicy(lan=True, metrics=metrics)
-        names = names or HostNames(reactor, seconds)
-        table: Table[Node] = Table(
-            local.node_id,
-            chance,
-            seconds(),
-            fast_interval=checkInterval,
-            slow_interval=3 * checkInterval,
-            refresh_interval=refreshInterval,
-            admits=partial(policy.admits, protocol=self.name),
-        )
-        neighbours = Neighbours(table, store.node, policy, local)
+        super().__init__(local, reactor, store, settings)
+        neighbours = Neighbours(self.table, store.node, self._policy, local)
         self._core = Discv5(
             local,
             neighbours,
             randomBytes,
-            policy=policy,
-            outgoing=outgoing,
+            policy=self._policy,
+            outgoing=settings.get("outgoing"),
             packet_filter=packetFilter,
             protocol_id=protocolId,
         )
         self.filter = self._core.filter
         self._failures: OrderedDict[bytes, int] = OrderedDict()
-        self._talks = Talks(reactor, seconds, metrics, self._core.answer_talk, self._flush)
-        super().__init__(
-            self._core,
-            neighbours,
-            table,
-            local,
-            reactor,
-            store,
-            bootnodes,
-            seconds,
-            unixTime,
-            chance,
-            metrics,
-            policy,
-            names,
-        )
+        self._talks = Talks(reactor, self.seconds, self._metrics, self._core.answer_talk, self._flush)
+        self._speak(self._core, neighbours)
 
     def _attach(self, edge: DatagramEdge) -> None:
         edge.handlers.append(self)
@@ -221,14 +171,17 @@ class DiscoveryV5(KademliaNode):
 
     def registerTalk(self, protocol: bytes, callback: TalkCallback) -> None:
         """
-        Answer the requests of another protocol.
+        Answer the requests of another protocol, in the place of who did so before.
 
         @param protocol: its name.
         @param callback: is given each request, and returns the answer, or a Deferred of it. If it fails the answer is
             empty; the failure is logged. The Deferred is cancelled when discovery stops, and after 5 s; whoever asks
             waits for 0.7 s, or not much longer. Of all protocols 1024 are answered at one time; others wait for 0.4 s
             for one to end, and are dropped then.
+        @raise TypeError: the name is no C{bytes}, and so of no protocol, or the callback cannot be called.
         """
+        if not (isinstance(protocol, bytes) and callable(callback)):
+            raise TypeError(f"a protocol has a name in bytes and a callback, not {protocol!r} and {callback!r}")
         self._core.register_talk(protocol, partial(self._talks.take, callback))
 
     def unregisterTalk(self, protocol: bytes) -> None:

@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from random import Random
-from typing import Any, ClassVar
+from random import Random, SystemRandom
+from time import monotonic, time
+from typing import Any, ClassVar, TypedDict
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -34,6 +35,8 @@ from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.discovery import Answer, Changing, DiscoveryCore
 from devp2p_tx.core.kademlia.lookup import Lookup, RandomWalk
 from devp2p_tx.core.kademlia.table import (
+    FAST_INTERVAL,
+    REFRESH_INTERVAL,
     REFRESH_LOOKUPS,
     SEED_COUNT,
     SEED_MAX_AGE,
@@ -41,6 +44,7 @@ from devp2p_tx.core.kademlia.table import (
     Table,
 )
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
     DevP2PError,
     InvalidNode,
@@ -63,6 +67,34 @@ EMPTY_TABLE_INTERVAL = 30.0
 _log = Logger()
 
 
+class Settings(TypedDict, total=False):
+    """
+    What both versions can be told, all of it optional.
+
+    @ivar bootnodes: nodes to begin with; those with a host name are looked up by it.
+    @ivar policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
+    @ivar outgoing: how much may be sent to those who never answered.
+    @ivar names: what looks up the host names of bootnodes.
+    @ivar seconds: the time for deadlines, which should not jump.
+    @ivar unixTime: unix time with fractions, for what packets and records say.
+    @ivar random: what chooses; not to be guessed by strangers.
+    @ivar metrics: where packets are counted that were not dealt with.
+    @ivar refreshInterval: the most seconds between two refreshes of the table; the least are half of it.
+    @ivar checkInterval: the most seconds between two checks of nodes that are new; of others, three times that.
+    """
+
+    bootnodes: Iterable[Node]
+    policy: AddressPolicy | None
+    outgoing: OutgoingBudget | None
+    names: HostNames | None
+    seconds: Callable[[], float]
+    unixTime: Callable[[], float]
+    random: Random | None
+    metrics: Metrics | None
+    refreshInterval: float
+    checkInterval: float
+
+
 class KademliaNode:
     """
     One node's discovery, from L{start} to L{stop}; it cannot be started again.
@@ -76,39 +108,31 @@ class KademliaNode:
     name: ClassVar[str]
     targetSize: ClassVar[int]
 
-    def __init__(
-        self,
-        core: DiscoveryCore,
-        neighbours: Changing,
-        table: Table[Node],
-        local: LocalRecord,
-        reactor: Any,
-        store: NodeStore,
-        bootnodes: Iterable[Node],
-        seconds: Callable[[], float],
-        unixTime: Callable[[], float],
-        random: Random,
-        metrics: Metrics,
-        policy: AddressPolicy,
-        names: HostNames,
-    ) -> None:
+    def __init__(self, local: LocalRecord, reactor: Any, store: NodeStore, settings: Settings) -> None:
         """
-        @param core: the protocol.
-        @param neighbours: the table as the protocol knows it.
-        @param policy: which addresses may be contacted.
-        @param names: what looks up the host names of bootnodes.
+        @param local: our record; its key is ours, and it learns our external endpoint from others.
+        @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
+        @param store: what is remembered over a restart. Its owner has it written down, and closes it.
         """
-        self.table = table
-        self._state = core
-        self._neighbours = neighbours
+        self.seconds, self._unixTime = settings.get("seconds", monotonic), settings.get("unixTime", time)
         self._local = local
         self._reactor = reactor
         self._store = store
-        self._bootnodes = list(bootnodes)
-        self.seconds, self._unixTime = seconds, unixTime
-        self._random = random
-        self._metrics = metrics
-        self._policy, self._names = policy, names
+        self._bootnodes = list(settings.get("bootnodes", ()))
+        self._random = settings.get("random") or SystemRandom()
+        self._metrics = settings.get("metrics") or Metrics()
+        self._policy = settings.get("policy") or AddressPolicy(lan=True, metrics=self._metrics)
+        self._names = settings.get("names") or HostNames(reactor, self.seconds)
+        checkInterval = settings.get("checkInterval", FAST_INTERVAL)
+        self.table: Table[Node] = Table(
+            local.node_id,
+            self._random,
+            self.seconds(),
+            fast_interval=checkInterval,
+            slow_interval=3 * checkInterval,
+            refresh_interval=settings.get("refreshInterval", REFRESH_INTERVAL),
+            admits=partial(self._policy.admits, protocol=self.name),
+        )
         self.edge: DatagramEdge | None = None
         self._ownsEdge = False
         self._stopped: OneShot[None] | None = None
@@ -120,7 +144,15 @@ class KademliaNode:
         self._alarm: IDelayedCall | None = None
         self._alarmTime = 0.0
         self._pumping = False
-        self._refreshTime = seconds()
+        self._refreshTime = self.seconds()
+
+    def _speak(self, core: DiscoveryCore, neighbours: Changing) -> None:
+        """
+        Take a version's protocol, once, before anything else.
+
+        @param neighbours: the table as the protocol knows it.
+        """
+        self._state, self._neighbours = core, neighbours
 
     # -- what each version does in its own way ------------------------------------------------------------------------
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
+from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.errors import DevP2PError
 from devp2p_tx.net.hostnames import resolveHost
 
@@ -72,22 +74,33 @@ async def measureDrift(
     @param unixTime: the clock in question.
     @param randomBytes: source of randomness.
     @return: the seconds by which our clock is ahead.
-    @raise DevP2PError: the server has no address.
-    @raise TimeoutError: Twisted's; the server does not answer.
+    @raise DevP2PError: the server has no address, or does not answer, or cannot be asked.
     """
     addresses = await resolveHost(reactor, server)
     if not addresses:
         raise DevP2PError(f"time server {server} has no address")
+    try:
+        drifts = await _drifts(reactor, addresses[0], seconds, unixTime, randomBytes)
+    except TimeoutError:
+        raise DevP2PError(f"time server {server} does not answer") from None
+    except (OSError, CannotListenError) as error:
+        raise DevP2PError(f"time server {server} cannot be asked: {error}") from None
+    middle = sorted(drifts)[1:-1]
+    return sum(middle) / len(middle)
+
+
+async def _drifts(
+    reactor: Any, address: IPAddress, seconds: Callable[[], float], unixTime: Callable[[], float], randomBytes: Any
+) -> list[float]:
     asking = _Asking()
-    port = reactor.listenUDP(0, asking, interface="" if addresses[0].version == 4 else "::")
+    port = reactor.listenUDP(0, asking, interface="" if address.version == 4 else "::")
     try:
         drifts = []
         for _ in range(MEASUREMENTS):
             begun, sent = seconds(), unixTime()
-            answer = asking.ask((str(addresses[0]), PORT), randomBytes(8))
+            answer = asking.ask((str(address), PORT), randomBytes(8))
             theirs = await answer.addTimeout(ANSWER_TIMEOUT, reactor)
             drifts.append(sent - theirs + (seconds() - begun) / 2)
     finally:
         await maybeDeferred(port.stopListening)
-    middle = sorted(drifts)[1:-1]
-    return sum(middle) / len(middle)
+    return drifts

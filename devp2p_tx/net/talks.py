@@ -108,6 +108,7 @@ class Talks:
         if not isinstance(answer, Deferred):
             self._answered(answer, request)
             return
+        answer = _cancellable(answer)
         self._answering.add(answer)
         answer.addTimeout(ANSWER_TIMEOUT, self._reactor, onTimeoutCancel=_late)
         answer.addCallback(self._answered, request)
@@ -155,6 +156,27 @@ class Talks:
         if self._logged is None or now - self._logged >= LOG_INTERVAL:
             _log.warn("requests of other protocols come faster than they are answered: {n} dropped", n=self._dropped)
             self._dropped, self._logged = 0, now
+
+
+def _cancellable(answer: Deferred[bytes]) -> Deferred[bytes]:
+    """
+    What has the same outcome, and ends when it is cancelled, also if the callback's own canceller raises an error: that
+    must neither keep us from stopping, nor take a place for ever.
+    """
+
+    def cancel(_: object) -> None:
+        try:
+            answer.cancel()
+        except Exception:
+            _log.failure("cancelling an answer")
+
+    def ended(outcome: Any) -> None:
+        if not guarded.called:
+            guarded.callback(outcome)
+
+    guarded: Deferred[bytes] = Deferred(cancel)
+    answer.addBoth(ended)
+    return guarded
 
 
 def _late(cancelled: object, seconds: float) -> Failure:

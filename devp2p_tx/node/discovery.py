@@ -354,9 +354,9 @@ class Discovery:
         return FilteredSource(source, self._fetch, forkFilter(ForkFilter(self._config.chain)))
 
     def _fetch(self, node: Node) -> Deferred[Node]:
-        if node.record is not None or self.discv4 is None:
+        if node.record is not None or not self.protocols:
             return succeed(node)
-        return self.discv4.requestENR(node)
+        return self.protocols[0].requestENR(node)
 
     def _nodes(self, texts: Iterable[str]) -> list[Node]:
         """Nodes as the database has them; what cannot be read any more is left out."""

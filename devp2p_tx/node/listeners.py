@@ -25,7 +25,7 @@ from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.listening import isProxied, portNumber, serverEndpoint
 from devp2p_tx.node.inbound import InboundFactory
-from devp2p_tx.node.peer import addressIP
+from devp2p_tx.node.peer import addressIP, addressText
 
 _ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
 _KINDS = {4: "tcp", 6: "tcp6"}
@@ -88,6 +88,11 @@ class Listeners:
         for version in set(VERSIONS) - found:
             _log.info("this host has no {family}: the node does without", family=familyName(version))
         return tuple(sorted(found))
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where they listen, as texts."""
+        return [addressText(port.getHost()) for port in self.ports]
 
     async def listen(self, listen: int | str) -> None:
         """

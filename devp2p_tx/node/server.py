@@ -205,6 +205,8 @@ class Server(service.Service):
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
+        if addresses := self._listeners.addresses:
+            _log.info("listening at {addresses}", addresses=", ".join(addresses))
         _log.info("node {enode}", enode=format_node(self.self()))
 
     def _awaitPeer(self) -> None:
@@ -507,7 +509,7 @@ class Server(service.Service):
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
         node = self.self()
-        addresses = [addressText(port.getHost()) for port in self._listeners.ports]
+        addresses = self._listeners.addresses
         return {
             "id": node.node_id.hex(),
             "name": self.config.name,

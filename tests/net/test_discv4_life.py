@@ -11,7 +11,7 @@ from struct import pack
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogLevel, globalLogPublisher
 
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
@@ -19,6 +19,7 @@ from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.errors import ServerStopped, Timeout
+from devp2p_tx.net import sntp
 from devp2p_tx.net.datagram import DatagramEdge
 from tests.net.discovery import PORT, START, TARGET, DiscoveryCase, Member, Puppet
 
@@ -164,14 +165,26 @@ class ClockTests(DiscoveryCase):
         self.assertEqual((self.warnings(), member.metrics.value("clock_checks")), ([], 0))
 
     def test_server_that_does_not_answer(self) -> None:
-        """It is given up, and logged."""
+        """It is given up, which the user is told in a sentence."""
         self.suspect(0, "34.99.9.8")
-        self.flushLoggedErrors()
+        self.assertEqual(self.sentences(), ["time server 34.99.9.8 does not answer"])
 
     def test_server_without_an_address(self) -> None:
         """Likewise."""
         self.suspect(0, "nowhere.example")
-        self.flushLoggedErrors()
+        self.assertEqual(self.sentences(), ["time server nowhere.example has no address"])
+
+    def test_server_that_cannot_be_asked(self) -> None:
+        """Likewise, here since nothing can be sent to such a port."""
+        self.patch(sntp, "PORT", 0)
+        self.suspect(0)
+        (sentence,) = self.sentences()
+        self.assertIn("time server time.example cannot be asked: ", sentence)
+
+    def sentences(self) -> list[str]:
+        found = [event for event in self.logged if "cannot be compared" in str(event.get("log_format"))]
+        self.assertEqual({event["log_level"] for event in found}, {LogLevel.info})
+        return [str(event["error"]) for event in found]
 
 
 class StopTests(DiscoveryCase):

@@ -11,13 +11,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx.core.discv5 import protocol
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
-from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
+from devp2p_tx.errors import LocalProtocolError, OverBudget, ServerStopped, Timeout
 from devp2p_tx.net import talks
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.discv4 import DiscoveryV4
@@ -193,6 +194,16 @@ class TalkTests(DiscoveryV5TestCase):
             self.assertEqual(self.result(talking), b"")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError, ValueError, LocalProtocolError, TypeError)), 4)
 
+    def test_wrong_types(self) -> None:
+        """Of those who register what could never answer, the first registration stays."""
+        register: Any = self.bob.discovery.registerTalk
+        register(b"echo", lambda request: b"old")
+        self.assertRaises(TypeError, register, "echo", lambda request: b"new")
+        self.assertRaises(TypeError, register, b"echo", None)
+        self.assertEqual(self.result(self.talk()), b"old")
+        register(b"echo", lambda request: b"new")
+        self.assertEqual(self.result(self.talk()), b"new")
+
     def test_wait_for_place(self) -> None:
         """A request that has to wait for another's answer has its own in time."""
         self.patch(talks, "MAX_ANSWERING", 1)
@@ -270,3 +281,14 @@ class BudgetTests(DiscoveryV5TestCase):
             self.result(member.discovery.lookup(bytes(32)), 0.8)
         self.assertGreater(member.metrics.value("addresses_refused", protocol="discv5", reason="budget"), 100)
         self.assertGreaterEqual(len(member.discovery.table), count - 1)
+
+    def test_not_the_nodes_fault_either(self) -> None:
+        """Nor have those that could not be asked since a user asks so much that there is no room for calls."""
+        for number in range(10, 20):
+            self.alice.discovery.table.add_found(self.member(number).node, self.network.clock.seconds())
+        count = len(self.alice.discovery.table)
+        self.patch(protocol, "MAX_CALLS", 0)
+        self.failureResultOf(self.alice.discovery.talk(self.bob.node, b"echo", b""), OverBudget)
+        self.advance(60)
+        self.result(self.alice.discovery.lookup(bytes(32)))
+        self.assertEqual(len(self.alice.discovery.table), count)

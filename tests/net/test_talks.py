@@ -125,6 +125,17 @@ class TimeoutTests(TalksTestCase):
         self.answers[b"1"].callback(b"after all")
         self.assertEqual(self.sent, [])
 
+    def test_canceller_that_raises(self) -> None:
+        """It is logged; the place is given to another, and stopping goes on."""
+        self.later = lambda request: Deferred(lambda _: 1 / 0)  # type: ignore[method-assign]
+        self.take(b"1", b"2")
+        self.clock.advance(ANSWER_TIMEOUT)
+        self.assertEqual((self.sent, self.metrics.value("discv5_talk_late")), ([], 2))
+        self.take(b"3", b"4")
+        self.talks.stop()
+        self.assertEqual(sorted(self.sent), [(b"3", b""), (b"4", b"")])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 4)
+
     def test_in_time(self) -> None:
         """An answer that came leaves no deadline behind."""
         self.take(b"1")

@@ -195,8 +195,8 @@ class Discv4:
         """
         Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
 
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -211,8 +211,8 @@ class Discv4:
         """
         Ask a node for nodes near C{target} (64 bytes). Ends with L{NodesFound} or L{CallFailed}.
 
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -233,8 +233,8 @@ class Discv4:
         Ask a node for its record. Ends with L{RecordFound} or L{CallFailed}.
 
         @param known: the newest record of the node that we have.
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -265,7 +265,7 @@ class Discv4:
         if ip is None or ip.is_unspecified or not port:
             raise LocalProtocolError("node has no UDP endpoint")
         if len(self._calls) >= MAX_CALLS:
-            raise LocalProtocolError("too many calls in flight")
+            raise OverBudget("too many calls in flight")
         if not self._policy.permits(ip, PROTOCOL):
             raise AddressRefused(f"{ip} may not be contacted")
         if not self.proofs.is_proved(node_id, ip, unix_time) and not self._outgoing.take(ip, now, amount):

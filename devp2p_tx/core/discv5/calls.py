@@ -36,8 +36,8 @@ class Calls:
     All wait for the same time, so that what is sent last ends last. A call that ended otherwise, or goes on waiting,
     stays in the timeline until it comes to the front, where it is known by its deadline.
 
-    Where a challenge gets lost the callee repeats it for the packet of the next call, too, with the nonce of the first
-    one: so who was called in vain, and by which packet, is remembered for a while.
+    Where a challenge or the handshake gets lost the callee repeats the challenge for the packet of the next call, too,
+    with the nonce of the first one: so who was called in vain, and by which packet, is remembered for a while.
     """
 
     __slots__ = ("_active", "_by_nonce", "_queues", "_timeline", "_unanswered")
@@ -84,9 +84,10 @@ class Calls:
         self._timeline.append((call.deadline, call))
 
     def note_unanswered(self, call: Call, now: float) -> None:
-        """A call is about to end, whose last packet may yet be challenged."""
-        if call.nonce and not call.was_challenged:
-            self._unanswered[call.nonce] = (call.node_id, call.ip, call.port, now + LATE_CHALLENGE)
+        """A call is about to end, whose first packet may yet be challenged, be it again."""
+        nonce = call.challenged or call.nonce
+        if nonce:
+            self._unanswered[nonce] = (call.node_id, call.ip, call.port, now + LATE_CHALLENGE)
             if len(self._unanswered) > MAX_UNANSWERED:
                 self._unanswered.popitem(last=False)
 

@@ -55,10 +55,10 @@ class Call:
     @ivar message: what is asked.
     @ivar nonce: that of the packet sent last; empty before.
     @ivar deadline: when waiting ends; C{None} while it is queued, and when it is over.
-    @ivar was_challenged: whether its handshake was sent.
+    @ivar challenged: the nonce that the challenge had, whose handshake was sent; empty before.
     """
 
-    __slots__ = ("deadline", "ip", "message", "node_id", "nonce", "port", "public_key", "request_id", "was_challenged")
+    __slots__ = ("challenged", "deadline", "ip", "message", "node_id", "nonce", "port", "public_key", "request_id")
 
     response_type: ClassVar[type[Response]]
 
@@ -72,7 +72,7 @@ class Call:
         self.message = message
         self.nonce = b""
         self.deadline: float | None = None
-        self.was_challenged = False
+        self.challenged = b""
 
 
 class PingCall(Call):

@@ -5,6 +5,7 @@ The table of neighbours, and what is remembered beside it, as the protocol uses 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
@@ -14,6 +15,10 @@ from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.kademlia.table import Table
 from devp2p_tx.errors import InvalidNode
+
+#: How many records of the database are kept as they were read: to verify one costs more than all else that is done for
+#: a packet that cannot be opened, and anybody can write the id of a node that is remembered into such packets.
+REMEMBERED_RECORDS = 256
 
 
 class Neighbours:
@@ -47,10 +52,7 @@ class Neighbours:
         if known is not None and known.record is not None:
             return known.record
         text = self._remembered(node_id)
-        try:
-            return None if text is None else parse_node(text).record
-        except InvalidNode:  # somebody else wrote into the database
-            return None
+        return None if text is None else _record_in(text)
 
     def at_distance(self, distance: int) -> list[Node]:
         """The live entries at that distance."""
@@ -68,3 +70,12 @@ class Neighbours:
         elif self._table.initialised and node.udp and self._policy.relay_fault(ip, node.ip) is None:
             self.changed = True
             self._table.add_found(node, now)
+
+
+@lru_cache(REMEMBERED_RECORDS)
+def _record_in(text: str) -> Record | None:
+    """The record of a node as the database has it."""
+    try:
+        return parse_node(text).record
+    except InvalidNode:  # somebody else wrote into the database
+        return None

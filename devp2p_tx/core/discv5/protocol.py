@@ -75,6 +75,7 @@ from devp2p_tx.core.discv5.session import (
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
+from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
     AddressRefused,
@@ -179,8 +180,8 @@ class Discv5:
         """
         Ask whether a node is alive. Ends with L{PingAnswered} or L{CallFailed}.
 
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -194,13 +195,15 @@ class Discv5:
 
         @param distances: 0..256, 0 being the node itself; see L{lookup_distances
             <devp2p_tx.core.discv5.calls.lookup_distances>}.
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port, or no node can be at such a distance.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
+        wanted = tuple(dict.fromkeys(distances))
+        if any(not 0 <= distance <= ID_BITS for distance in wanted):
+            raise LocalProtocolError(f"distances are 0 to {ID_BITS}")
         ip, request_id = self._prepare(to, now)
-        wanted = tuple(distances)
         return self._begin(FindNodeCall(to, ip, request_id, messages.encode_findnode(request_id, wanted), wanted), now)
 
     def request_record(self, to: Contact, now: float, known: Record | None = None) -> EnrCall:
@@ -208,8 +211,8 @@ class Discv5:
         Ask a node for its record. Ends with L{RecordFound} or L{CallFailed}.
 
         @param known: the newest record of the node that we have.
-        @raise LocalProtocolError: there is no address or no port, or too many calls are in flight.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -221,9 +224,8 @@ class Discv5:
         Send a request of another protocol. Ends with L{TalkAnswered} or L{CallFailed}.
 
         @param protocol: its name.
-        @raise LocalProtocolError: there is no address or no port, too many calls are in flight, or the message is too
-            long for a packet.
-        @raise OverBudget: too much was sent to strangers lately.
+        @raise LocalProtocolError: there is no address or no port, or the message is too long for a packet.
+        @raise OverBudget: too much was sent to strangers lately, or too many calls are in flight.
         @raise AddressRefused: the user's lists forbid the address.
         @raise ServerStopped: after L{close}.
         """
@@ -254,7 +256,7 @@ class Discv5:
         if to.public_key is not None and to.public_key.node_id != to.node_id:
             raise LocalProtocolError("the key is not that of the node")
         if len(self._known_calls) >= MAX_CALLS:
-            raise LocalProtocolError("too many calls in flight")
+            raise OverBudget("too many calls in flight")
         if not self._policy.permits(to.ip, PROTOCOL):
             raise AddressRefused(f"{to.ip} may not be contacted")
         has_session = self._sessions.get((to.node_id, to.ip, to.port)) is not None
@@ -413,12 +415,12 @@ class Discv5:
         call = self._calls.of_nonce(packet.nonce, now)
         if call is None:
             return Refusal.UNSOLICITED
-        if call.was_challenged:
+        if call.challenged:
             return Refusal.SECOND_HANDSHAKE
         if call.public_key is None:
             self._fail(call, LocalProtocolError("remote wants handshake, but call has no ENR"), now)
             return None
-        call.was_challenged = True
+        call.challenged = packet.nonce
         handshake = initiate(
             self._local.key, call.public_key, call.ip, call.port, packet.head, self._writer, self._random_bytes
         )

@@ -37,8 +37,9 @@ MAX_SESSIONS = 1024
 MAX_CHALLENGES = 8192
 #: Seconds that a challenge is good for.
 CHALLENGE_LIFE = 1.0
-#: The most messages of one session: the nonce counts them in 32 bits.
-MAX_MESSAGES = (1 << 32) - 1
+#: After how many messages a session is used no more: the nonce counts them in 32 bits, and the last use of a session
+#: may be an answer of several messages.
+MAX_MESSAGES = (1 << 32) - 256
 #: Bytes drawn at a time.
 POOL_SIZE = 4096
 #: Random bytes in an ordinary packet: the IV, and what follows the counter in the nonce.
@@ -245,7 +246,9 @@ class Challenges:
     The challenges that await an answer, one for each endpoint.
 
     Who makes up node ids does not get more of them: a challenge of another node at the same endpoint takes the place of
-    the one before.
+    the one before. So whoever forges an endpoint can spoil the handshakes of who is there; but only by coming between
+    each challenge and its answer. Were the first one kept, a packet a second would do, as it does in the name of the
+    very node, since a challenge is repeated as it was.
     """
 
     def __init__(self, max_challenges: int = MAX_CHALLENGES) -> None:

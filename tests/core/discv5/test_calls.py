@@ -59,13 +59,13 @@ class CallsTests(SynchronousTestCase):
         self.calls.end(call)
         self.assertIsNone(self.calls.of_nonce(b"second", 0.0))
 
-    def late(self, now: float, was_challenged: bool = False, port: int = 30303) -> PingCall | None:
+    def late(self, now: float, challenged: bytes = b"", port: int = 30303) -> PingCall | None:
         """A call ends without an answer, and then another one is active: that which a late challenge is for."""
         self.setUp()
         first = make_call()
         self.calls.add(first)
-        self.calls.sent(first, b"first", 0.0)
-        first.was_challenged = was_challenged
+        self.calls.sent(first, b"handshake" if challenged else b"first", 0.0)
+        first.challenged = challenged
         self.calls.note_unanswered(first, 0.7)
         self.calls.end(first)
         self.assertIsNone(self.calls.of_nonce(b"other", now))
@@ -83,7 +83,8 @@ class CallsTests(SynchronousTestCase):
         self.assertIsNotNone(self.late(0.8))
         self.assertIsNotNone(self.late(0.6 + LATE_CHALLENGE))
         self.assertIsNone(self.late(0.7 + LATE_CHALLENGE))
-        self.assertIsNone(self.late(0.8, was_challenged=True))
+        self.assertIsNotNone(self.late(0.8, challenged=b"first"))  # its handshake may have got lost
+        self.assertIsNone(self.late(0.8, challenged=b"another"))
         self.assertIsNone(self.late(0.8, port=1))
 
     def test_bound_of_late_challenges(self) -> None:

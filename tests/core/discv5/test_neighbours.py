@@ -10,6 +10,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.discv5 import neighbours
 from devp2p_tx.core.discv5.neighbours import Neighbours
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
@@ -48,6 +49,14 @@ class NeighboursTests(SynchronousTestCase):
         newer = make_record(2, "98.1.1.1", seq=5)
         self.table.add_found(Node.from_record(newer), 0.0)
         self.assertEqual(self.neighbours.record(node_id), newer)
+
+    def test_verified_once(self) -> None:
+        """However often somebody asks in the name of a node of the database, its record is not read again."""
+        record = make_record(3)
+        self.remembered[record.node_id] = record.to_text()
+        self.assertEqual(self.neighbours.record(record.node_id), record)
+        self.patch(neighbours, "parse_node", None)
+        self.assertEqual(self.neighbours.record(record.node_id), record)
 
     def test_live_only(self) -> None:
         """Nobody is told who was not checked (trap 7)."""

@@ -10,6 +10,7 @@ from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.events import Call, IncomingTalk, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.messages import Nodes, Pong
 from devp2p_tx.core.discv5.relay import MAX_REMEMBERED_ANSWERS, MAX_RESULTS
+from devp2p_tx.core.discv5.session import MAX_MESSAGES
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
@@ -152,6 +153,16 @@ class FindNodeTests(AnswerTestCase):
         sizes = [sum(map(len, nodes.records)) for nodes in answers]
         self.assertGreater(len(sizes), 1)
         self.assertLessEqual(max(sizes), 1000)
+
+    def test_end_of_a_session(self) -> None:
+        """Its last answer may have several parts; then there must be another session."""
+        self.told(*range(100, 130), distance=256)
+        (session,) = self.bob.node._sessions._sessions.values()
+        session.messages = MAX_MESSAGES - 1
+        self.assertGreater(len(self.find(256)), 1)
+        self.assertGreaterEqual(session.messages, MAX_MESSAGES)
+        self.ping(self.alice, self.bob)
+        self.assertIn(packets.WHOAREYOU, self.settle())
 
     def test_biggest_records(self) -> None:
         """Three of 300 bytes are in one packet, which is not too long."""

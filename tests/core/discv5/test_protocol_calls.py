@@ -291,6 +291,14 @@ class NodesTests(CallTestCase):
         self.assertIsNone(self.tell(self.find(5), [b"\xc0", b"\x01", forged, good, good]))
         self.assertEqual(self.found(), ([good], True))
 
+    def test_impossible_distances(self) -> None:
+        """They are not asked for; possible ones are, once each, and be it all of them."""
+        for wrong in ([-1], [257], range(10_000)):
+            with self.assertRaises(LocalProtocolError):
+                self.alice.node.find_node(self.bob.contact, wrong, self.now)
+        call = self.alice.node.find_node(self.bob.contact, [*range(257)] * 9, self.now)
+        self.assertEqual(call.distances, tuple(range(257)))
+
     def test_other_distances(self) -> None:
         """Records for ids that were not asked for."""
         numbers = range(10, 40)

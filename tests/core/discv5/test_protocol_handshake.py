@@ -339,6 +339,19 @@ class ChallengedTests(ProtocolTestCase):
         assert isinstance(event, PingAnswered)
         self.assertIs(event.call, second)
 
+    def test_lost_handshake(self) -> None:
+        """As the callee knows of none, it repeats its challenge for the next call, which answers it anew."""
+        first, second = self.ping(self.alice, self.bob), self.ping(self.alice, self.bob)
+        self.carry(self.alice)
+        self.carry(self.bob)
+        self.alice.sent()
+        self.advance(RESPONSE_TIMEOUT)
+        self.assert_failed(self.alice, first, Timeout)
+        self.assertEqual(self.settle(), [ORDINARY, WHOAREYOU, HANDSHAKE, ORDINARY])
+        event = self.event(self.alice)
+        assert isinstance(event, PingAnswered)
+        self.assertIs(event.call, second)
+
     def test_impostor(self) -> None:
         """Who has another key than the called node cannot answer its calls, even from its address."""
         impostor = Player(3, "99.1.2.1")
