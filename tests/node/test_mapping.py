@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.node.mapping}: a Server behind a router.
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from random import Random
@@ -98,6 +99,8 @@ class MappedTests(MappingTestCase):
         )
         self.moment(60)
         self.assertEqual(self.info()["mappings"]["udp"]["expiresIn"], 1140)
+        info = server.nodeInfo()
+        self.assertEqual(json.loads(json.dumps(info)), info)
 
     def test_other_port(self) -> None:
         """The record says the router's port, where that is not the one at which we listen."""
