@@ -40,6 +40,7 @@ from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.nat.specification import NATSpecification
 from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.hostnames import leaveUnresolved
 from devp2p_tx.net.listening import portNumber
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
@@ -473,7 +474,10 @@ class NodeService(MultiService):
 
         @raise RuntimeError: in a daemon, whose parent waits to be told, if the server cannot start.
         """
+        from twisted.internet import reactor
+
         super().startService()  # type: ignore[no-untyped-call]
+        leaveUnresolved(reactor)
         failures: list[Failure] = []
         starting = self.server.startService().addErrback(failures.append)
         if failures and not self._twistd.get("nodaemon", True):

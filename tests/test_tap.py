@@ -277,6 +277,21 @@ class LoggingTests(SynchronousTestCase):
         self.assertIn("KeyError", self.line(log)["traceback"])
 
 
+#: A resolver that takes its time.
+DEAD_NAME_SERVER = """
+import socket, threading
+plain = socket.getaddrinfo
+
+def getaddrinfo(host, *args, **kwargs):
+    if host == "dead.example":
+        print("asked for", host, flush=True)
+        threading.Event().wait(60)
+    return plain(host, *args, **kwargs)
+
+socket.getaddrinfo = getaddrinfo
+"""
+
+
 class ProcessTests(SynchronousTestCase):
     """The node as a process of its own."""
 
@@ -317,6 +332,19 @@ class ProcessTests(SynchronousTestCase):
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=30)
         self.assertEqual(process.returncode, -signal.SIGINT)  # as twistd ends when it is interrupted
+        self.assertNotIn("Traceback", rest + errors)
+
+    def test_it_stops_while_a_name_is_looked_up(self) -> None:
+        """The system does not let go of a thread that asks a dead name server; the node ends without it."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(DEAD_NAME_SERVER)
+        where = ("--listen", "tcp:0:interface=127.0.0.1")
+        process = self.start(*where, "--nat", "stun:dead.example", path=str(folder))
+        self.readUntil(process, "asked for dead.example")
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, -signal.SIGTERM)
         self.assertNotIn("Traceback", rest + errors)
 
     def test_a_taken_port_ends_it_with_a_sentence(self) -> None:
