@@ -6,7 +6,6 @@ What there is to be done for the table and for lookups is in L{devp2p_tx.net.kad
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
 from os import urandom
@@ -40,8 +39,6 @@ from devp2p_tx.net.talks import TalkCallback, Talks
 
 #: Bytes of what a lookup looks for: a node id.
 TARGET_SIZE = 32
-#: Nodes of which it is known how often they found nothing; beyond it the oldest is forgotten.
-MAX_FAILING = 1024
 
 
 class DiscoveryV5(KademliaNode):
@@ -86,7 +83,6 @@ class DiscoveryV5(KademliaNode):
             protocol_id=protocolId,
         )
         self.filter = self._core.filter
-        self._failures: OrderedDict[bytes, int] = OrderedDict()
         self._talks = Talks(reactor, self.seconds, self._metrics, self._core.answer_talk, self._flush)
         self._speak(self._core, neighbours)
 
@@ -201,13 +197,17 @@ class DiscoveryV5(KademliaNode):
         return Lookup(target, self._local.node_id, self.table.closest(target))
 
     def _trackFailure(self, node: Node) -> None:
-        failures = self._failures[node.node_id] = self._failures.pop(node.node_id, 0) + 1
-        if len(self._failures) > MAX_FAILING:
-            self._failures.popitem(last=False)
-        self.table.track_failure(node, failures, self.seconds())
+        if node.ip is not None:
+            failures = self._store.findnode_failed(node.node_id, node.ip, v5=True)
+            self.table.track_failure(node, failures, self.seconds())
 
     def _trackSuccess(self, node: Node) -> None:
-        self._failures.pop(node.node_id, None)
+        if node.ip is not None:
+            self._store.findnode_succeeded(node.node_id, node.ip, v5=True)
+
+    def _trackPong(self, node: Node) -> None:
+        if node.ip is not None:
+            self._store.pong_received(node.node_id, node.ip, int(self._unixTime()), v5=True)
 
     def _cancel(self, call: Any) -> None:
         self._outcomes.pop(call, None)

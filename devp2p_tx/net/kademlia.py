@@ -186,6 +186,9 @@ class KademliaNode:
     def _trackSuccess(self, node: Node) -> None:
         """A node found something for a lookup."""
 
+    def _trackPong(self, node: Node) -> None:
+        """A node of the table answered a check."""
+
     def _cancel(self, call: Any) -> None:
         """Nobody waits for a call any more."""
         raise NotImplementedError
@@ -391,8 +394,10 @@ class KademliaNode:
 
     def _passed(self, node: Node, newest: Node | None) -> None:
         proven = self.table.on_pong(node, self.seconds(), newest)
-        if proven is not None and self._store.node(proven.node_id) != (text := node_text(proven)):
-            self._store.put_node(proven.node_id, text, proven.ip)
+        if proven is not None:
+            self._trackPong(proven)
+            if self._store.node(proven.node_id) != (text := node_text(proven)):
+                self._store.put_node(proven.node_id, text, proven.ip)
         self._rearm()
 
     def _silent(self, failure: Failure, node: Node, attempts: int) -> None:

@@ -39,14 +39,21 @@ class Endpoint(NamedTuple):
     """
     What passed between us and a node at an address.
 
-    C{last_ping} is when it proved that it hears of us, C{last_pong} when it proved its address to us; the others are
-    FINDNODE requests in a row, of discv4 and discv5, without an answer.
+    C{last_ping} is when it proved that it hears of us, C{last_pong} and C{last_pong_v5} when it proved its address to
+    us, in discv4 and discv5, neither of which counts in the other; C{failures_v4} and C{failures_v5} are FINDNODE
+    requests in a row without an answer.
     """
 
     last_ping: int = 0
     last_pong: int = 0
     failures_v4: int = 0
     failures_v5: int = 0
+    last_pong_v5: int = 0
+
+    @property
+    def proved(self) -> int:
+        """When it last proved its address to us; 0 for never."""
+        return max(self.last_pong, self.last_pong_v5)
 
 
 class Dial(NamedTuple):
@@ -154,7 +161,7 @@ class MemoryNodeStore:
         The texts of up to C{count} nodes, chosen at random among those that answered from their present address within
         the last C{max_age} seconds.
         """
-        fit = [node.text for key, node in self._nodes if now - self._endpoint((*key, node.ip)).last_pong <= max_age]
+        fit = [node.text for key, node in self._nodes if now - self._endpoint((*key, node.ip)).proved <= max_age]
         return rng.sample(fit, min(count, len(fit)))
 
     # -- endpoint proof -----------------------------------------------------------------------------------------------
@@ -172,10 +179,11 @@ class MemoryNodeStore:
         key = _key(node_id, ip)
         self._put_endpoint(key, self._endpoint(key)._replace(last_ping=now))
 
-    def pong_received(self, node_id: bytes, ip: IPAddress, now: int) -> None:
-        """The node at this address answered a ping of ours."""
+    def pong_received(self, node_id: bytes, ip: IPAddress, now: int, *, v5: bool = False) -> None:
+        """The node at this address answered a ping of ours, of discv4 or discv5."""
         key = _key(node_id, ip)
-        self._put_endpoint(key, self._endpoint(key)._replace(last_pong=now))
+        old = self._endpoint(key)
+        self._put_endpoint(key, old._replace(last_pong_v5=now) if v5 else old._replace(last_pong=now))
 
     def findnode_failed(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> int:
         """A FINDNODE had no useful answer; how many in a row by now, of discv4 or discv5."""
@@ -203,7 +211,7 @@ class MemoryNodeStore:
     def _put_endpoint(self, key: Key, endpoint: Endpoint) -> None:
         """Those that never proved their address go first: anybody can make them with forged senders."""
         self._endpoints.expendable.pop(key, None)
-        if not endpoint.last_pong:
+        if not endpoint.proved:
             self._endpoints.expendable[key] = None
         self._endpoints.put(key, endpoint)
 
@@ -247,13 +255,13 @@ class MemoryNodeStore:
         off there may be nothing else to begin with.
 
         An endpoint goes a day after its last pong, or, if there never was one, its last ping; a node goes when it had
-        pongs and all are old. A node that never had one, as with discv5 alone, is left alone.
+        pongs and all are old.
         """
         limit = now - NODE_EXPIRATION
         youngest: dict[bytes, int] = {}
         for key, endpoint in self._endpoints:
-            youngest[key[0]] = max(youngest.get(key[0], 0), endpoint.last_pong)
-            if 0 < (endpoint.last_pong or endpoint.last_ping) < limit:
+            youngest[key[0]] = max(youngest.get(key[0], 0), endpoint.proved)
+            if 0 < (endpoint.proved or endpoint.last_ping) < limit:
                 self._endpoints.delete(key)
         for node_id, last_pong in youngest.items():
             if 0 < last_pong < limit:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from devp2p_tx.storage.memory import Dial, Endpoint, Key, LocalNode, MemoryNodeStore, Rows, StoredNode
 
 #: Marks a file as ours ("dp2p"), and the layout of its tables.
-APPLICATION_ID, VERSION = 0x64703270, 1
+APPLICATION_ID, VERSION = 0x64703270, 2
 #: Rows that one flush writes: some 10 ms.
 MAX_BATCH = 2_000
 #: Bytes that the write-ahead log keeps on disk when it is not in use.
@@ -69,7 +69,13 @@ _NODES = _Table("nodes", {"id": "BLOB"}, {"node": "TEXT", "ip": "BLOB"}, StoredN
 _ENDPOINTS = _Table(
     "endpoints",
     {"id": "BLOB", "ip": "BLOB"},
-    {"last_ping": "INTEGER", "last_pong": "INTEGER", "failures_v4": "INTEGER", "failures_v5": "INTEGER"},
+    {
+        "last_ping": "INTEGER",
+        "last_pong": "INTEGER",
+        "failures_v4": "INTEGER",
+        "failures_v5": "INTEGER",
+        "last_pong_v5": "INTEGER",
+    },
     Endpoint,
 )
 _DIALS = _Table(
@@ -176,7 +182,7 @@ class SQLiteNodeStore(MemoryNodeStore):
                 rows.put(key, row)
             rows.changed.clear()
         for key, endpoint in self._endpoints:
-            if not endpoint.last_pong:
+            if not endpoint.proved:
                 self._endpoints.expendable[key] = None
 
     def _clear(self) -> None:

@@ -331,11 +331,23 @@ class DatabaseTests(DiscoveryTestCase):
 
     def test_seeds(self) -> None:
         """Nodes that lived are known again, so that no bootnode is needed any more."""
+        self.check_seeds()
+
+    def test_seeds_of_v5_alone(self) -> None:
+        """Those that answered over v5, where there is no v4, and that know where they are."""
+        self.patch(self, "make", self.bound)
+        self.check_seeds(discoveryVersions=("v5",))
+
+    def bound(self, number: int, **config: Any) -> Server:
+        """A node that listens at its address, and not at any, so that its record says where it is."""
+        return DiscoveryTestCase.make(self, number, listen=f"tcp:{PORT}:interface={addressOf(number)}", **config)
+
+    def check_seeds(self, **config: Any) -> None:
         path = self.mktemp()
         self.crowd(5)
-        self.start(20, database=path, noDial=True)
+        self.start(20, database=path, noDial=True, **config)
         self.moment(600)
-        self.restart(20, database=path, bootnodes=[])
+        self.restart(20, database=path, bootnodes=[], **config)
         self.moment(30)
         self.assertGreater(self.count(20, "candidates_found", source="seeds"), 0)
         self.assertGreaterEqual(self.dialed(20), 2)  # two are dialled for each free slot

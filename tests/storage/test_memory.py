@@ -145,6 +145,15 @@ class ExpirationTests(SynchronousTestCase):
         self.assertIsNone(self.store.node(node_id(1)))
         self.assertEqual((self.store.last_ping(node_id(1), IP), self.store.last_pong(node_id(1), IP)), (0, 0))
 
+    def test_v5(self) -> None:
+        """Pongs of discv5 keep a node, and those of discv4 count for themselves."""
+        self.store.pong_received(node_id(1), IP, NOW - NODE_EXPIRATION, v5=True)
+        self.store.expire(NOW)
+        self.assertEqual(self.store.seeds(1, NODE_EXPIRATION, NOW, Random(1)), ["enr:1"])
+        self.assertEqual(self.store.last_pong(node_id(1), IP), 0)
+        self.store.expire(NOW + 1)
+        self.assertIsNone(self.store.node(node_id(1)))
+
     def test_severalAddresses(self) -> None:
         """Each address expires for itself; the node stays while one of them is fresh."""
         self.store.pong_received(node_id(1), IP, NOW - NODE_EXPIRATION - 1)
@@ -155,7 +164,7 @@ class ExpirationTests(SynchronousTestCase):
         self.assertEqual(self.store.last_pong(node_id(1), OTHER_IP), NOW - 10)
 
     def test_withoutPong(self) -> None:
-        """A node of discv5, which never had a pong, is left alone, and so are its failures."""
+        """A node that never had a pong is left alone, and so are its failures."""
         self.store.findnode_failed(node_id(1), IP, v5=True)
         self.store.expire(NOW)
         self.assertEqual(self.store.node(node_id(1)), "enr:1")

@@ -242,7 +242,7 @@ class UnusableFileTests(StoreTestCase):
         """A database that claims to be ours, with other tables."""
         self.fill()
         with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("INSERT INTO endpoints VALUES (x'ff', x'01', 'yesterday', 1, 1, 1)")
+            connection.execute("INSERT INTO endpoints VALUES (x'ff', x'01', 'yesterday', 1, 1, 1, 1)")
             connection.commit()
         self.check_set_aside(self.path.read_bytes(), "foreign types")
 
