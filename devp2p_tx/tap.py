@@ -9,10 +9,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any, TextIO
 
 from twisted.application.service import MultiService
@@ -33,7 +31,6 @@ from twisted.python import usage
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
-from twisted.python.threadpool import ThreadPool
 
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
@@ -43,6 +40,7 @@ from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.nat.specification import NATSpecification
 from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.hostnames import leaveUnresolved
 from devp2p_tx.net.listening import portNumber
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
@@ -59,8 +57,6 @@ _KEY_FILE = "nodekey"
 _REPEATABLE = ("listen", "capability", "static", "trusted", "bootnodes", "dns-tree", "log-level")
 _NONE = "none"
 _PORT = "30303"
-#: How many names the system looks up at once.
-_LOOKUPS = 10
 
 _log = Logger()
 
@@ -478,8 +474,10 @@ class NodeService(MultiService):
 
         @raise RuntimeError: in a daemon, whose parent waits to be told, if the server cannot start.
         """
+        from twisted.internet import reactor
+
         super().startService()  # type: ignore[no-untyped-call]
-        _lookUpInPassing()
+        leaveUnresolved(reactor)
         failures: list[Failure] = []
         starting = self.server.startService().addErrback(failures.append)
         if failures and not self._twistd.get("nodaemon", True):
@@ -500,17 +498,6 @@ class NodeService(MultiService):
         """See C{IService}."""
         super().stopService()  # type: ignore[no-untyped-call]
         return self.server.stopService()
-
-
-def _lookUpInPassing() -> None:
-    """Have names looked up in threads that the end of the process does not wait for: the system can take a minute."""
-    from twisted.internet import reactor
-    from twisted.internet._resolver import GAIResolver
-
-    pool = ThreadPool(0, _LOOKUPS, "names")
-    pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
-    pool.start()
-    reactor.installNameResolver(GAIResolver(reactor, lambda: pool))  # type: ignore[attr-defined, arg-type]
 
 
 def _sentence(failure: Failure) -> str:

@@ -96,9 +96,13 @@ class AddressPolicy:
         """Why an address that others named is not contacted, if it is not."""
         if self.lists and (listed := self.listed_fault(ip)) is not None:
             return listed
-        if not kinds(ip) or ip in self._home or any(ip in named for named in self._vouched.values()):
+        if self.is_reachable(ip) or any(ip in named for named in self._vouched.values()):
             return None
         return AddressFault.UNREACHABLE
+
+    def is_reachable(self, ip: IPAddress) -> bool:
+        """Whether an address means the same host to all whom we speak with: to everybody, or in a network of ours."""
+        return not kinds(ip) or ip in self._home
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
         """As L{devp2p_tx.core.addresses.relay_fault}, but that hosts of one home network may tell of each other."""

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred, succeed
@@ -29,6 +31,8 @@ from devp2p_tx.net.oneshot import OneShot
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0
+#: How many names the system is asked for at once.
+MAX_RESOLVING = 10
 #: Where name servers are asked.
 DNS_PORT = 53
 #: Addresses of one name that are used; all of them are tried.
@@ -105,6 +109,22 @@ def resolveHost(reactor: Any, name: str) -> Deferred[list[IPAddress]]:
         name has none, or after L{RESOLVE_TIMEOUT}. Cancelling it does no more than no longer to wait.
     """
     return _lookUp(reactor, name).addCallback(lambda found: sorted(found, key=lambda ip: ip.version))
+
+
+def leaveUnresolved(reactor: Any) -> None:
+    """
+    Have names resolved by threads that nobody waits for when the process ends: the system does not let go of one that
+    asks a dead name server, for half a minute maybe.
+
+    @param reactor: that of this process.
+    """
+    from twisted.internet._resolver import GAIResolver
+    from twisted.python.threadpool import ThreadPool
+
+    pool = ThreadPool(0, MAX_RESOLVING, "names")
+    pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+    pool.start()
+    reactor.installNameResolver(GAIResolver(reactor, lambda: pool))
 
 
 @dataclass

@@ -45,9 +45,9 @@ def listenDescription(listen: int | str) -> str:
     return str(listen).strip() if number is None else f"tcp:{number}"
 
 
-def isProxied(description: str) -> bool:
-    """Whether an endpoint description is for those who come through a proxy."""
-    return description.startswith(_PROXIED)
+def isProxied(listen: int | str) -> bool:
+    """Whether it is for a proxy, which says where its clients are."""
+    return listenDescription(listen).startswith(_PROXIED)
 
 
 def serverEndpoint(

@@ -1,9 +1,10 @@
 """
 What our record says of where we are, while the node runs.
 
-Our user's word, with its host names looked up again and again; what a router mapped; and where the sockets are: at the
-address that they are bound to, or, of sockets that are bound to any, at one of this host that everybody can reach. What
-other nodes see comes to the record by itself (L{devp2p_tx.core.enr.local}).
+Our user's word, with its host names looked up again and again; what a router mapped, if it is a way in from the world
+that we speak with, and not from a network behind another NAT; and where the sockets are: at the address that they are
+bound to, or, of sockets that are bound to any, at one of this host that everybody can reach. What other nodes see comes
+to the record by itself (L{devp2p_tx.core.enr.local}).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, IPAddress, is_global, kinds, parse_address
+from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.enr.advertise import Advertise, HostPort
 from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.core.enr.local import LocalRecord, Source
@@ -36,13 +38,28 @@ class Bound(NamedTuple):
     The sockets of one address family.
 
     @ivar ip: what they are bound to; unspecified for any address of the family.
-    @ivar tcp: the port of RLPx; 0 for none.
+    @ivar tcp: the port of RLPx; 0 for none that others can dial.
     @ivar udp: the port of discovery; 0 for none.
     """
 
     ip: IPAddress
     tcp: int
     udp: int
+
+
+class _Outer(NamedTuple):
+    """
+    What a way through the NAT says.
+
+    @ivar isGiven: whether that is our user's word.
+    @ivar last: our outer address, or the last one if it is not known any more.
+    """
+
+    isGiven: bool = False
+    ip: IPAddress | None = None
+    last: IPAddress | None = None
+    tcp: int | None = None
+    udp: int | None = None
 
 
 class Advertising:
@@ -55,23 +72,25 @@ class Advertising:
         advertise: Advertise | None,
         reactor: Any,
         names: HostNames,
+        policy: AddressPolicy,
         changed: Callable[[], object],
     ) -> None:
         """
         @param advertise: our user's word.
         @param reactor: C{IReactorTime}; its host is where we are.
         @param names: what looks up host names.
+        @param policy: which networks are ours.
         @param changed: is called when the record may say something else than before.
         """
         self._advertise = advertise or Advertise()
         self._reactor = reactor
-        self._names = names
+        self._names, self._policy = names, policy
         self._changed = changed
         self._bound: Mapping[int, Bound] = {}
         self._alarm: IDelayedCall | None = None
         self._resolving: Deferred[None] | None = None
         self._lacking: set[tuple[str, int]] = set()
-        self._mapped: dict[Source, tuple[int | None, int | None]] = {}
+        self._outer: dict[Source, _Outer] = {}
 
     def start(self, local: LocalRecord, bound: Mapping[int, Bound]) -> None:
         """
@@ -91,22 +110,40 @@ class Advertising:
         if self._resolving is not None:
             self._resolving.cancel()
 
-    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> str:
         """
         A way through the NAT says where we are from outside.
 
         @param source: which way, such as C{upnp} or C{stun}.
         @param ip: our outer address; C{None} if it is not known any more.
-        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what was said of it last stays.
+        @param tcp: the outer port of RLPx; C{None} if it is not mapped: what was said of it last stays, as long as
+            anything else is known.
         @param udp: likewise of discovery.
+        @return: why none of it is announced; empty if it is.
         """
         kind = Source.STUN if source == "stun" else Source.MAPPING
-        last = self._mapped.get(kind, (None, None))
-        ports = self._mapped[kind] = tcp or last[0], udp or last[1]
-        for version in VERSIONS:
-            isItsFamily = version == (4 if ip is None else ip.version)
-            self._local.offer(kind, version, *((ip, *ports) if isItsFamily else ()))
+        before = self._outer.get(kind, _Outer()) if ip or tcp or udp else _Outer()
+        self._outer[kind] = _Outer(source == "extip", ip, ip or before.last, tcp or before.tcp, udp or before.udp)
+        self._offerOuter()
         self._changed()
+        return self._whyNot(self._outer[kind])
+
+    def _offerOuter(self) -> None:
+        for kind, outer in self._outer.items():
+            for version in VERSIONS:
+                isSaid = version == (4 if outer.ip is None else outer.ip.version) and not self._whyNot(outer)
+                self._local.offer(kind, version, *((outer.ip, outer.tcp, outer.udp) if isSaid else ()))
+
+    def _whyNot(self, outer: _Outer) -> str:
+        """Whoever asks for the outer address of the nearest router may be told that of a network in between."""
+        ip = outer.last
+        if ip is None or outer.isGiven:
+            return ""
+        if ip.version not in self._bound:
+            return f"{ip} is not announced: nothing listens over {familyName(ip.version)}"
+        if not self._policy.is_reachable(ip):
+            return f"{ip} is not announced, as it is not globally reachable: there is another NAT on the way"
+        return ""
 
     # Our user's word.
 
@@ -149,6 +186,7 @@ class Advertising:
         self._alarm = self._reactor.callLater(REFRESH_INTERVAL, self._refresh)
         if ours := addressesOf(self._reactor):
             self._offerInterfaces(ours)
+        self._offerOuter()
         if self._resolving is None and any(each.ip is None for v in VERSIONS for each in self._hosts(v)):
             self._resolving = Deferred.fromCoroutine(self._resolve())
             self._resolving.addErrback(_logUnlessCancelled).addBoth(self._resolved)

@@ -121,7 +121,7 @@ class Discovery:
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
         self._isLocal = False  # only other programs of this host can reach us, so nobody else tells us of them
-        self._advertising = Advertising(config.advertise, reactor, names, self.self)
+        self._advertising = Advertising(config.advertise, reactor, names, policy, self.self)
 
     @cached_property
     def _store(self) -> MemoryNodeStore:
@@ -150,9 +150,9 @@ class Discovery:
         said = self.local.advertised().items()
         return ", ".join(f"{key} {each.value} ({each.source.value})" for key, each in said) or "nothing of where we are"
 
-    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None:
+    def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> str:
         """See L{Advertising.mapped}."""
-        self._advertising.mapped(source, ip, tcp, udp)
+        return self._advertising.mapped(source, ip, tcp, udp)
 
     def _warn(self, sentence: str) -> None:
         _log.warn("{sentence}", sentence=sentence)
@@ -171,8 +171,8 @@ class Discovery:
 
     @property
     def sockets(self) -> tuple[tuple[IPAddress, int] | None, tuple[IPAddress, int] | None]:
-        """Where RLPx and discovery listen, each C{None} if it does not: over IPv4, where a NAT is, if there is that."""
-        bound = self._bound.get(min(self._bound, default=4))
+        """Where RLPx and discovery listen over IPv4, which is where a NAT is; each C{None} if it does not."""
+        bound = self._bound.get(4)
         if bound is None:
             return None, None
         return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
@@ -184,17 +184,17 @@ class Discovery:
         Open the UDP sockets, if discovery is on, and begin.
 
         @param listening: where RLPx listens: discovery does there, too, and at the same ports unless the configuration
-            says another; of each address family at the first.
+            says another; of each address family at the first that is not for a proxy, if there is one.
         @param versions: the address families that this host has, for a node that does not listen.
         @param isLocal: whether nobody outside of this host can connect to RLPx.
         @raise CannotListenError: a port is taken.
         @raise InvalidAddress: the socket that the configuration says was opened for us is none.
         """
         places: dict[int, Listening] = {}
-        for each in listening:
+        for each in sorted(listening, key=lambda each: each.isProxied):
             places.setdefault(each.ip.version, each)
         self._isLocal = isLocal
-        self._bound = {version: Bound(each.ip, each.port, 0) for version, each in places.items()}
+        self._bound = {version: Bound(each.ip, _dialled(each), 0) for version, each in places.items()}
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         self._lookAround()
@@ -205,7 +205,7 @@ class Discovery:
             self._warn(
                 "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
             )
-        anywhere = (Listening(parse_address(ANYWHERE[version]), 0, True) for version in (() if places else versions()))
+        anywhere = (_anywhere(version) for version in (() if places else versions()))
         edge = self._open(places or {each.ip.version: each for each in anywhere})
         self._advertising.start(self.local, self._bound)
         shared: dict[str, Any] = {
@@ -244,9 +244,9 @@ class Discovery:
                 self._openFamily(edge, place, self._config.discoveryPort)
         for version in edge.versions:
             bound = edge.socketOf(version)
-            place = places.get(version, Listening(parse_address(ANYWHERE[version]), 0, True))
+            place = places.get(version, _anywhere(version))
             assert bound is not None
-            self._bound[version] = Bound(place.ip, place.port, bound.number)
+            self._bound[version] = Bound(place.ip, _dialled(place), bound.number)
         return edge
 
     def _openFamily(self, edge: DatagramEdge, place: Listening, wanted: int | None) -> None:
@@ -404,6 +404,16 @@ class Discovery:
     def failed(self, node: Node) -> None:
         """See L{devp2p_tx.node.dialer.DialMemory}."""
         self._store.dial_failed(node.node_id, int(self._unixTime()))
+
+
+def _anywhere(version: int) -> Listening:
+    """Where a node that does not listen opens its UDP sockets."""
+    return Listening(parse_address(ANYWHERE[version]), 0, True)
+
+
+def _dialled(place: Listening) -> int:
+    """The port that others can dial: none where a proxy is awaited, whose own port is not known."""
+    return 0 if place.isProxied else place.port
 
 
 def _listed(counts: dict[str, int]) -> str:

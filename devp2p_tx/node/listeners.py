@@ -42,11 +42,13 @@ class Listening(NamedTuple):
     @ivar ip: what it is bound to; unspecified for any address of its family.
     @ivar port: its number.
     @ivar isAnyPort: whether another number would have done.
+    @ivar isProxied: whether only a proxy can connect to it.
     """
 
     ip: IPAddress
     port: int
     isAnyPort: bool
+    isProxied: bool = False
 
 
 def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
@@ -150,7 +152,7 @@ class Listeners:
             self.named = host
         if (ip := addressIP(host)) is None:
             return 0
-        self.listening.append(Listening(ip, host.port, isAnyPort))
+        self.listening.append(Listening(ip, host.port, isAnyPort, isProxied(description)))
         return int(host.port)
 
     def close(self) -> list[Deferred[Any]]:

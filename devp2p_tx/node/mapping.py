@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import LOOPBACK, PRIVATE, IPAddress, is_lan, kinds
+from devp2p_tx.core.addresses import LOOPBACK, PRIVATE, IPAddress, kinds
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
@@ -25,9 +25,9 @@ _log = Logger()
 
 
 class MappedCallback(Protocol):
-    """Who announces where we are."""
+    """Who announces where we are; gives why he does not, or an empty text."""
 
-    def __call__(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> None: ...
+    def __call__(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> str: ...
 
 
 class PortMapping:
@@ -61,6 +61,7 @@ class PortMapping:
         self._loop: MappingLoop | None = None
         self._off = "turned off"
         self._known: IPAddress | None = None
+        self._unsaid = ""
 
     def start(self, tcp: tuple[IPAddress, int] | None, udp: tuple[IPAddress, int] | None) -> None:
         """
@@ -103,7 +104,7 @@ class PortMapping:
             "router": None if loop.mapper is None else loop.mapper.name,
             "externalIP": None if loop.ip is None else str(loop.ip),
             "mappings": {port.transport.name.lower(): self._portInfo(port) for port in loop.ports},
-            "error": loop.error or None,
+            "error": loop.error or self._unsaid or None,
         }
 
     def _state(self, loop: MappingLoop) -> str:
@@ -130,8 +131,6 @@ class PortMapping:
         if ip is not None and ip != self._known:
             self._known = ip
             _log.info("our outer address is {ip}, says {mapper}", ip=ip, mapper=self._mapperName())
-            if is_lan(ip) and self._wanted.mechanism is not Mechanism.FIXED:
-                _log.warn("{ip} is a private address: there is another NAT, which does not let others in", ip=ip)
         self._tell()
 
     def mapped(self, mapping: Mapping) -> None:
@@ -163,7 +162,10 @@ class PortMapping:
         assert self._loop is not None
         outer = {port.transport: port.held.external for port in self._loop.ports if port.held is not None}
         source = self._wanted.mechanism.value
-        self._mapped(source, self._loop.ip, outer.get(Transport.TCP), outer.get(Transport.UDP))
+        before = self._unsaid
+        self._unsaid = self._mapped(source, self._loop.ip, outer.get(Transport.TCP), outer.get(Transport.UDP))
+        if self._unsaid not in ("", before):
+            _log.warn("{sentence}", sentence=self._unsaid)
 
 
 def isMappable(ip: IPAddress) -> bool:

@@ -4,10 +4,12 @@ A connection on its way to being a peer, and a peer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from enum import IntFlag
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
@@ -45,7 +47,9 @@ DIALED = ConnectionFlags.DYNAMIC_DIALED | ConnectionFlags.STATIC_DIALED
 
 
 def addressText(address: IAddress) -> str:
-    """C{host:port} of an address with these, or what Twisted calls it."""
+    """C{host:port} of an address with these, C{unix:path} of a UNIX socket, or what Twisted calls it."""
+    if isinstance(address, UNIXAddress):
+        return f"unix:{os.fsdecode(address.name or b'')}"
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if host is None or port is None:
         return str(address)

@@ -128,7 +128,7 @@ class HAProxyTests(EndpointTestCase):
         """A server behind a proxy, and the proxy's port."""
         server = await self.start(1, listen="haproxy:tcp:0:interface=127.0.0.1", **config)
         port = freePort()
-        text = HAPROXY.format(frontend=f"127.0.0.1:{port}", backend=f"127.0.0.1:{server.self().tcp}", header=header)
+        text = HAPROXY.format(frontend=f"127.0.0.1:{port}", backend=server.nodeInfo()["listenAddr"], header=header)
         self.run_("haproxy", "-db", "-f", self.write("haproxy.cfg", text))
         await self.accepting(port)
         return server, port
@@ -181,7 +181,8 @@ class HAProxyTests(EndpointTestCase):
         """Who comes past the proxy, without a header, is closed on."""
         server, _ = await self.behind("send-proxy")
         stranger = Ended()
-        await connectProtocol(TCP4ClientEndpoint(self.reactor, "127.0.0.1", server.self().tcp), stranger)
+        host, _, port = server.nodeInfo()["listenAddr"].rpartition(":")
+        await connectProtocol(TCP4ClientEndpoint(self.reactor, host, int(port)), stranger)
         stranger.transport.write(b"\x01" * 400)  # type: ignore[union-attr]
         self.assertEqual(await stranger.ended.when(), b"")
         await self.count(server, "proxy_header", 1)

@@ -14,6 +14,8 @@ from tests.interop.routers import OUTER, NodeProgram, RouterTestCase
 
 PORT = 30303
 KEY = "11" * 32
+#: Another address of the router in the world.
+MOVED = "11.0.0.9"
 
 
 def redirectsTo(host: int, external: int = PORT) -> set[tuple[str, int, str, int]]:
@@ -113,6 +115,22 @@ class MechanismTests:
         peer.command("dial", enode=told["enode"])
         await node.expect("add", id=peer.id, inbound=True)
 
+    async def test_addressChanges(self: Any) -> None:
+        """A router that is given another address while all runs: the record says that one, signed anew for it once."""
+        node = await self.mapped(timing={"poll": 1, "retry": 1})
+        self.router.run("ip", "address", "add", f"{MOVED}/24", "dev", "wan")
+        self.router.run("ip", "address", "delete", f"{OUTER}/24", "dev", "wan")
+        if MOVED not in self.router.run("ip", "address"):  # it went with the first, whose secondary it was
+            self.router.run("ip", "address", "add", f"{MOVED}/24", "dev", "wan")
+        record = {"ip": MOVED, "tcpPort": PORT, "udpPort": PORT}
+        told = await node.expect("nat", state="mapped", externalIP=MOVED, tcp=PORT, udp=PORT, **record)
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        peer = await self.node(self.outside(2))
+        peer.command("dial", enode=told["enode"])
+        await node.expect("add", id=peer.id, inbound=True)
+        signed = [line for line in node.lines if "our record" in line and f"ip {MOVED}" in line]
+        self.assertEqual(len(signed), 1, signed)
+
     async def test_afterACrash(self: Any) -> None:
         """A node that was killed finds its mapping again, and needs no other port."""
         node = await self.mapped(key=KEY)
@@ -145,7 +163,7 @@ class TestPCP(MechanismTests, RouterTestCase):
     mechanism = "pcp"
     protocols: ClassVar[dict[str, str]] = {"natpmp": "yes"}
     request = "added mapping TCP"
-    poll = "PCP request received from .* 24bytes"
+    poll = "PCP request received from .* 60bytes"
     name = "PCP at 192.168.1.1"
 
 

@@ -97,9 +97,10 @@ class _TellingMapping(PortMapping):
         super().__init__(*others, partial(self._mappedAndTold, mapped), **kwargs)
         self._node = node
 
-    def _mappedAndTold(self, mapped: Any, *args: Any) -> None:
-        mapped(*args)
+    def _mappedAndTold(self, mapped: Any, *args: Any) -> str:
+        unsaid: str = mapped(*args)
         self._node.tellNAT()
+        return unsaid
 
 
 def main(reactor: Any) -> Deferred[None]:

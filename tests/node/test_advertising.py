@@ -186,7 +186,7 @@ class MappingTests(AdvertisingCase):
     """What a router or a STUN server says."""
 
     def test_mapped(self) -> None:
-        """All of it comes into the record with one number, and is told; when the address is lost the ports stay."""
+        """All of it comes into the record with one number, and is told; when the address is lost mapped ports stay."""
         self.behindNAT(2)
         server = self.start(2, bootnodes=[])
         told = self.tell(server)
@@ -196,11 +196,50 @@ class MappingTests(AdvertisingCase):
         mapped = {"ip": ("9.9.9.9", "mapping"), "tcp": (1111, "mapping"), "udp": (2222, "mapping")}
         self.assertEqual(shown, mapped)
         self.assertEqual([(str(each.ip), each.tcp, each.udp) for each in told], [("9.9.9.9", 1111, 2222)])
-        server._discovery.mapped("upnp", None, None, None)
+        server._discovery.mapped("upnp", None, 1111, None)
         self.moment()
         self.assertEqual((self.values(2).get("ip"), self.values(2)["tcp"], len(told)), (None, 1111, 2))
         server._discovery.mapped("upnp", ip_address("9.9.9.10"), None, 3333)
         self.assertEqual((self.values(2)["ip"], self.values(2)["tcp"], self.values(2)["udp"]), ("9.9.9.10", 1111, 3333))
+
+    def test_lost(self) -> None:
+        """When nothing is mapped any more, and no address known, the rest is forgotten."""
+        self.behindNAT(2)
+        server = self.start(2, bootnodes=[])
+        for said in ((ip_address("9.9.9.9"), 1111, 2222), (None, None, None)):
+            server._discovery.mapped("upnp", *said)
+        self.assertEqual(self.values(2), {"tcp": PORT, "udp": PORT})
+
+    def test_another_nat(self) -> None:
+        """What a router says that is behind another one counts less than what other nodes see, ports included."""
+        self.behindNAT(2)
+        server = self.start(2, bootnodes=[])
+        for source in ("upnp", "stun"):
+            said = server._discovery.mapped(source, ip_address("192.168.5.6"), 1111, 2222)
+            self.assertIn("192.168.5.6 is not announced", said)
+            self.assertEqual(self.values(2), {"tcp": PORT, "udp": PORT})
+        self.crowdAround(2)
+        shown = {key: each[1] for key, each in self.advertised(2).items()}
+        self.assertEqual(shown, {"ip": "votes", "udp": "votes", "tcp": "interface"})
+        self.assertEqual(server._discovery.mapped("extip", ip_address("192.168.5.6"), None, None), "")
+        self.assertEqual(self.values(2)["ip"], "192.168.5.6")
+
+    def test_network_that_is_joined(self) -> None:
+        """A network that the node comes to be in is its world from then on."""
+        server = self.start(2, bootnodes=[])
+        server._discovery.mapped("upnp", ip_address("192.168.5.6"), 1111, 2222)
+        self.assertEqual(self.values(2)["ip"], publicAddress(2, 4))
+        ours = [ip_interface("192.168.5.9/24")]
+        self.patch(self.host(2), "interfaces", lambda: ours)
+        self.moment(2 * REFRESH_INTERVAL)
+        self.assertEqual((self.values(2)["ip"], self.values(2)["tcp"]), ("192.168.5.6", 1111))
+
+    def test_family_without_a_socket(self) -> None:
+        """An address at which nothing listens is not announced."""
+        self.families[2] = (6,)
+        server = self.start(2, bootnodes=[], listen=f"tcp6:{PORT}")
+        self.assertIn("over IPv4", server._discovery.mapped("stun", ip_address("9.9.9.9"), None, None))
+        self.assertEqual(set(self.values(2)), {"ip6", "tcp6", "udp6"})
 
     def test_ipv6(self) -> None:
         """A way through for IPv6 is none for IPv4."""

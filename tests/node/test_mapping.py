@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.node.mapping}: a Server behind a router.
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from random import Random
@@ -98,6 +99,8 @@ class MappedTests(MappingTestCase):
         )
         self.moment(60)
         self.assertEqual(self.info()["mappings"]["udp"]["expiresIn"], 1140)
+        info = server.nodeInfo()
+        self.assertEqual(json.loads(json.dumps(info)), info)
 
     def test_other_port(self) -> None:
         """The record says the router's port, where that is not the one at which we listen."""
@@ -119,6 +122,20 @@ class MappedTests(MappingTestCase):
         router = self.router()
         self.start(1, listen=None, discoveryPort=40404)
         self.assertEqual(router.mapped, {(17, 40404): 40404})
+
+    def test_behind_a_proxy(self) -> None:
+        """A port that is for a proxy is not mapped, nor said to be ours; that of discovery beside it is."""
+        router = self.router()
+        self.start(1, listen=f"haproxy:tcp:{PORT}")
+        self.assertEqual(router.mapped, {(17, PORT): PORT})
+        self.assertEqual(self.record(), (ip_address(OUTER), None, PORT))
+
+    def test_beside_a_proxy(self) -> None:
+        """Where there is another port as well, it is that one."""
+        router = self.router()
+        self.start(1, listen=[f"haproxy:tcp:{PORT}", "30304"])
+        self.assertEqual(router.mapped, {(6, 30304): 30304, (17, 30304): 30304})
+        self.assertEqual(self.record(), (ip_address(OUTER), 30304, 30304))
 
     def test_ports_differ(self) -> None:
         """Each is mapped to its own number."""
@@ -185,19 +202,58 @@ class MappedTests(MappingTestCase):
         self.assertEqual(self.lines(), [*first, *lost, *mapped])
         self.assertEqual(self.lines(LogLevel.warn), [])
 
-    def test_another_nat(self) -> None:
-        """A router whose own address is private is behind another one; that is a warning, once."""
+    def isBehindAnother(self, outer: str) -> None:
+        """Nothing is announced of a router that has this address; that is a warning, once."""
         router = self.router()
-        answer = router.answer
-        private = IPv4Address("192.168.5.6").packed
-        router.script.answer = lambda question: (
-            answer(question)[:8] + private if question == b"\0\0" else answer(question)
-        )
+        router.shift, router.outer = 7, ip_address(outer)
         self.start(1)
         self.moment(600)
+        self.assertEqual(self.record(), (None, PORT, PORT))
         [line] = self.lines(LogLevel.warn)
-        self.assertIn("192.168.5.6 is a private address", line)
-        self.assertEqual(self.record()[0], ip_address("192.168.5.6"))
+        self.assertIn(f"{outer} is not announced, as it is not globally reachable", line)
+        info = self.info()
+        self.assertEqual((info["state"], info["externalIP"], info["error"]), ("mapped", outer, line))
+        self.assertGreater(info["mappings"]["tcp"]["external"], PORT)
+
+    def test_another_nat(self) -> None:
+        """A router whose own address is private is behind another one."""
+        self.isBehindAnother("192.168.5.6")
+
+    def test_carrier_grade_nat(self) -> None:
+        """So is one whose provider shares out its public addresses."""
+        self.isBehindAnother("100.64.0.5")
+
+    def test_another_nat_of_ours(self) -> None:
+        """With --lan the node's world is behind that other one, and there its address is right."""
+        router = self.router()
+        router.shift, router.outer = 7, ip_address("192.168.5.6")
+        self.start(1, lan=True)
+        self.assertEqual(self.record(), (ip_address("192.168.5.6"), PORT + 7, PORT + 7))
+        self.assertEqual((self.lines(LogLevel.warn), self.info()["error"]), ([], None))
+
+    def test_other_nat_goes(self) -> None:
+        """Once the router has a public address that is announced, with the ports; and no more when it is lost again."""
+        router = self.router()
+        router.shift, router.outer = 7, ip_address("192.168.5.6")
+        self.start(1)
+        router.outer = ip_address(OUTER)
+        self.moment(TIMING.poll + 1)
+        outer = [port["external"] for port in self.info()["mappings"].values()]
+        self.assertEqual(self.record(), (ip_address(OUTER), *outer))
+        self.assertEqual((self.info()["error"], PORT in outer), (None, False))
+        router.outer = ip_address("192.168.5.6")
+        self.moment(TIMING.poll + 1)
+        self.assertEqual(self.record(), (None, PORT, PORT))
+
+    def test_another_nat_is_silent(self) -> None:
+        """A router with another before it that is gone for a while has not become a way in."""
+        router = self.router()
+        router.shift, router.outer = 7, ip_address("192.168.5.6")
+        self.start(1)
+        self.network.silence(self.network.host(ROUTER))
+        self.moment(TIMING.poll + 4)
+        self.assertEqual((self.record(), self.info()["externalIP"]), ((None, PORT, PORT), None))
+        self.network.restore(self.network.host(ROUTER))
 
 
 class UnmappedTests(MappingTestCase):
@@ -265,6 +321,10 @@ class UnmappedTests(MappingTestCase):
             self.start(number, listen=f"tcp:{PORT}:interface={interface}")
             self.assertEqual((self.info(number)["state"], router.script.asked), ("off", []))
             self.assertIn("nothing listens", self.info(number)["error"])
+        self.start(3, listen=f"haproxy:tcp:{PORT}", discovery=False)
+        self.start(4, listen=f"tcp6:{PORT}")
+        self.assertEqual([self.info(number)["state"] for number in (3, 4)], ["off", "off"])
+        self.assertEqual(router.script.asked, [])
         self.assertEqual(
             [isMappable(ip_address(ip)) for ip in ("0.0.0.0", "::", "11.0.0.1", "fd00::1")], [True, True, True, False]
         )
@@ -279,6 +339,16 @@ class UnmappedTests(MappingTestCase):
         self.assertEqual((self.info()["state"], self.info()["mechanism"]), ("known", "extip:11.0.0.9"))
         self.assertEqual(router.script.asked, [])
         self.assertIn("@11.0.0.9:", self.servers[1].nodeInfo()["enode"])
+
+    def test_given_up(self) -> None:
+        """A router that is back, and maps nothing any more: its ports are forgotten, too."""
+        router = self.router()
+        router.shift = 7
+        self.start(1)
+        router.started, router.result = self.network.clock.seconds(), 2
+        self.moment(45 * 60)
+        self.assertEqual(self.info()["state"], "failed")
+        self.assertEqual(self.record(), (None, PORT, PORT))
 
     def test_stun(self) -> None:
         """While no server answers the address is not known."""

@@ -54,7 +54,8 @@ class AddressTests(SynchronousTestCase):
         """An IPv6 address stands in brackets; what has no port is called as Twisted calls it."""
         self.assertEqual(addressText(IPv4Address("TCP", "1.2.3.4", 5)), "1.2.3.4:5")
         self.assertEqual(addressText(IPv6Address("TCP", "::1", 5)), "[::1]:5")
-        self.assertIn("socket", addressText(UNIXAddress(b"/tmp/socket")))
+        self.assertEqual(addressText(UNIXAddress(b"/tmp/socket")), "unix:/tmp/socket")
+        self.assertEqual(addressText(UNIXAddress(None)), "unix:")
 
     def test_ip(self) -> None:
         """IPv4 in IPv6 clothes is unwrapped, and a zone left out."""

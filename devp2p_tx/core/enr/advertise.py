@@ -61,7 +61,7 @@ class Advertise:
                 raise InvalidAddress(f"{name} is advertised twice")
             found[name] = _host_port(there.strip(), name)
         for tcp, udp in _FIELDS.values():
-            if tcp in found and udp in found and found[tcp].host != found[udp].host:
+            if tcp in found and udp in found and found[tcp].host.lower() != found[udp].host.lower():
                 raise InvalidAddress(
                     f"a node record has one address for {tcp} and {udp}: not {found[tcp].host} and {found[udp].host}"
                 )

@@ -12,8 +12,8 @@ Rules:
     not known yet is left out, too, whatever others say. The port that others see belongs to the address that they see,
     and goes with no other.
   - When our address changes, the votes of others move one by one. Meanwhile what they agreed on last stays.
-  - C{tcp6} and C{udp6} are written also where they equal C{tcp} and C{udp}. EIP-778 would do without, but there are
-    readers who take an IPv6 address without ports of its own for none.
+  - With an IPv6 address, C{tcp6} and C{udp6} are written also where they equal C{tcp} and C{udp}. EIP-778 would do
+    without, but there are readers who take an IPv6 address without ports of its own for none.
 """
 
 from __future__ import annotations
@@ -138,11 +138,18 @@ class _Family:
         if ip is not None and tcp and (is_lan(ip) or not is_lan(host)):
             self._reached = ip, tcp
 
-    def advertised(self) -> Iterator[tuple[str, Advertised]]:
+    def without_defaults(self, other: _Family) -> dict[str, _Choice]:
+        """What is to be said: without an address no ports that equal the other's, for whoever learns it takes these."""
+        if "ip" in self.choices:
+            return self.choices
+        ports = {field: value for field, (value, _) in other.choices.items()}
+        return {field: choice for field, choice in self.choices.items() if ports.get(field) != choice[0]}
+
+    def advertised(self, said: dict[str, _Choice]) -> Iterator[tuple[str, Advertised]]:
         """What is announced, by the key in the record."""
         for field, entry in self.entries.items():
-            if field in self.choices:
-                value, source = self.choices[field]
+            if field in said:
+                value, source = said[field]
                 yield entry.key.decode(), Advertised(value, source, self._verdict(field, value))
 
     def _announced(self, field: str) -> Any:
@@ -286,15 +293,20 @@ class LocalRecord:
 
     def advertised(self) -> dict[str, Advertised]:
         """What the record says, or will say when it is signed next, of where we are, by key: C{ip}, C{tcp}..."""
-        return {key: each for family in self._families.values() for key, each in family.advertised()}
+        return {key: each for family, said in self._said() for key, each in family.advertised(said)}
+
+    def _said(self) -> list[tuple[_Family, dict[str, _Choice]]]:
+        four, six = self._families[4], self._families[6]
+        return [(four, four.choices), (six, six.without_defaults(four))]
 
     def _family(self, ip: IPAddress) -> _Family:
         return self._families[unwrap(ip).version]
 
     def _write(self, family: _Family) -> None:
         family.choose()
-        for field, entry in family.entries.items():
-            if field in family.choices:
-                self._put_item(entry.key, entry.encode(family.choices[field][0]))
-            else:
-                self.delete(entry)
+        for each, said in self._said():
+            for field, entry in each.entries.items():
+                if field in said:
+                    self._put_item(entry.key, entry.encode(said[field][0]))
+                else:
+                    self.delete(entry)

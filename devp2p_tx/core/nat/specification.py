@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.enr.endpoints import locality
 from devp2p_tx.errors import InvalidAddress, InvalidNAT
 
 #: The UDP port of STUN servers (RFC 8489, section 8).
@@ -73,6 +74,8 @@ class NATSpecification:
             raise InvalidNAT(f'unknown mechanism "{word}": want any, none, extip:IP, upnp, natpmp, pcp or stun')
         if mechanism is Mechanism.FIXED and ip is None:
             raise InvalidNAT("missing IP address: want extip:IP")
+        if mechanism is Mechanism.FIXED and locality(ip) <= 0:
+            raise InvalidNAT(f"invalid IP address {rest!r}: nobody can reach it")
         if mechanism in (Mechanism.NAT_PMP, Mechanism.PCP) and ip is not None and ip.version != 4:
             raise InvalidNAT(f"invalid IP address {rest!r}: the router is asked over IPv4")
         return cls(mechanism, ip if mechanism in _TAKES_IP else None)

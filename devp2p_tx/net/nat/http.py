@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectError, UserError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 TIMEOUT = 3.0
 #: The most that an answer may have, with its headers (bytes).
 MAX_ANSWER = 128 * 1024
+
+T = TypeVar("T")
 
 
 class RouterHTTP:
@@ -59,7 +61,7 @@ class RouterHTTP:
         asking = Deferred.fromCoroutine(self._request(method, url, headers, body))
         asking.addTimeout(TIMEOUT, self._reactor, onTimeoutCancel=_late)
         try:
-            return await asking
+            return await _untilCancelled(asking)
         except (CancelledError, PortMappingError):
             raise
         except (ConnectError, UserError) as error:
@@ -89,6 +91,25 @@ class RouterHTTP:
         finally:
             for connection in connections:
                 connection.abortConnection()
+
+
+def _untilCancelled(asking: Deferred[T]) -> Deferred[T]:
+    """
+    The same, but that cancelling it fails it as such: what HTTP makes of that looks like any other failure, and who
+    took it for one would go on asking.
+    """
+
+    def cancel(waiting: Deferred[T]) -> None:
+        waiting.errback(CancelledError())
+        asking.cancel()
+
+    def settled(result: T | Failure) -> None:
+        if not waiting.called:
+            waiting.callback(result)
+
+    waiting: Deferred[T] = Deferred(cancel)
+    asking.addBoth(settled)
+    return waiting
 
 
 def _late(result: object, seconds: float) -> Failure:

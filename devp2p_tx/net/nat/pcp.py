@@ -48,6 +48,7 @@ class PCPRouter:
         self._asker, self._local, self._seconds, self._secret = asker, local, seconds, secret
         self._epoch = RouterEpoch()
         self._generations: dict[Transport, int] = {}
+        self._made: dict[Transport, Mapping] = {}
         self._outer: IPAddress | None = None
 
     async def find(self) -> None:
@@ -63,12 +64,16 @@ class PCPRouter:
         self._epoch.observe(await self._ask(request, pcp.read_announced, patience), self._seconds())
 
     def externalIP(self) -> Deferred[IPAddress]:
-        """See L{IPortMapper}: as it came with the last mapping, if the router is still there (RFC 6887, 11.6)."""
+        """See L{IPortMapper}: it comes with a mapping, so one that we have is renewed (RFC 6887, 11.6)."""
         return Deferred.fromCoroutine(self._externalIP())
 
     async def _externalIP(self) -> IPAddress:
-        await self._announce(PATIENCE)
-        if self._outer is None:
+        made = next(iter(self._made.values()), None)
+        if made is None:
+            await self._announce(PATIENCE)
+        elif (await self._map(made)).mapping.external != made.external:
+            self._generations.pop(made.transport, None)
+        if made is None or self._outer is None:
             raise InvalidRouterAnswer("tells our outer address only when it maps a port")
         return self._outer
 
@@ -78,7 +83,7 @@ class PCPRouter:
 
     async def _add(self, wanted: Mapping) -> Mapping:
         answer = await self._map(wanted)
-        self._outer = answer.ip
+        self._made[wanted.transport] = replace(wanted, external=answer.mapping.external)
         self._generations[wanted.transport] = self._epoch.generation
         return answer.mapping
 
@@ -86,6 +91,7 @@ class PCPRouter:
         request = pcp.map_request(wanted, self._local, self._secret, self._outer)
         answer = await self._ask(request, lambda datagram: pcp.read_mapped(datagram, wanted, self._secret), PATIENCE)
         self._epoch.observe(answer.epoch, self._seconds())
+        self._outer = answer.ip or self._outer
         return answer
 
     def deleteMapping(self, mapping: Mapping) -> Deferred[None]:
@@ -93,10 +99,11 @@ class PCPRouter:
         return Deferred.fromCoroutine(self._delete(mapping))
 
     async def _delete(self, mapping: Mapping) -> None:
+        self._made.pop(mapping.transport, None)
         await self._map(replace(mapping, lifetime=0))
 
     def hasMapping(self, mapping: Mapping) -> Deferred[bool]:
-        """See L{IPortMapper}: by the clock of its last answer."""
+        """See L{IPortMapper}: by the clock of its last answer; no if that said another port."""
         return succeed(self._generations.get(mapping.transport) == self._epoch.generation)
 
     async def _ask(self, request: bytes, read: Callable[[bytes], _T | None], patience: Sequence[float]) -> _T:

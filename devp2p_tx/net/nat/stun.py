@@ -70,11 +70,18 @@ class STUNClient:
 
     async def _ask(self, host: str, port: int) -> IPAddress:
         addresses = await resolveHost(self._reactor, host)
-        if not addresses:
-            raise RouterSilent(f"{host} has no address")
+        failure: PortMappingError = RouterSilent(f"{host} has no address")
+        for _, address in sorted({ip.version: ip for ip in reversed(addresses)}.items()):  # of each family the first
+            try:
+                return await self._askAt(address, port)
+            except PortMappingError as error:
+                failure = error
+        raise failure
+
+    async def _askAt(self, address: IPAddress, port: int) -> IPAddress:
         transaction = self._randomBytes(stun.TRANSACTION_SIZE)
         return await self._asker.ask(
-            (str(addresses[0]), port),
+            (str(address), port),
             stun.binding_request(transaction),
             lambda datagram: stun.read_binding(datagram, transaction),
             PATIENCE,

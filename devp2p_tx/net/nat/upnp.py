@@ -72,6 +72,11 @@ async def findUPnP(
             each.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
 
 
+def _withPort(mapping: Mapping) -> Mapping:
+    """One that wishes for no port in particular wishes for that of our own number."""
+    return replace(mapping, external=mapping.external or mapping.internal)
+
+
 async def _tryDevice(
     reactor: Any,
     url: str,
@@ -144,7 +149,7 @@ class UPnPRouter:
         See L{IPortMapper}: the port that is wished for, else that of our own number; else, if somebody has it, one that
         the router chooses, or one by chance.
         """
-        return Deferred.fromCoroutine(self._add(replace(wanted, external=wanted.external or wanted.internal)))
+        return Deferred.fromCoroutine(self._add(_withPort(wanted)))
 
     async def _add(self, wanted: Mapping) -> Mapping:
         try:
@@ -212,8 +217,8 @@ class UPnPRouter:
         return {"NewRemoteHost": "", "NewExternalPort": mapping.external, "NewProtocol": mapping.transport.name}
 
     def deleteMapping(self, mapping: Mapping) -> Deferred[None]:
-        """See L{IPortMapper}."""
-        return Deferred.fromCoroutine(self._delete(mapping))
+        """See L{IPortMapper}; of one that was only asked for, the port that was."""
+        return Deferred.fromCoroutine(self._delete(_withPort(mapping)))
 
     async def _delete(self, mapping: Mapping) -> None:
         if await self._isOurs(mapping) is not False:

@@ -30,7 +30,7 @@ class AdvertiseTests(SynchronousTestCase):
 
     def test_names(self) -> None:
         """They are kept, for both families if need be."""
-        said = Advertise.parse("tcp=Node.example.org:1,udp6=node.example.org:2")
+        said = Advertise.parse("tcp=Node.example.org:1,udp=node.Example.org:1,udp6=node.example.org:2")
         self.assertEqual(said.tcp, HostPort("Node.example.org", None, 1))
         self.assertEqual(said.udp6, HostPort("node.example.org", None, 2))
 

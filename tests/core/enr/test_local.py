@@ -224,6 +224,20 @@ class EndpointTests(OfferCase):
         self.assertEqual(self.entries(), {**both, "ip6": "2a00::2", "udp6": 90})
         self.assertEqual(self.sources(), {**dict.fromkeys(both, "interface"), "ip6": "votes", "udp6": "votes"})
 
+    def test_ports_without_an_address(self) -> None:
+        """Those of IPv6 are said without an address only where they differ from those of IPv4, their defaults."""
+        six = ip_address("2a00::1")
+        self.local.offer(Source.INTERFACE, 6, None, 80, 80)
+        self.assertEqual(self.entries(), {"tcp6": 80, "udp6": 80})
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, 80, 81)
+        four = {"ip": "127.0.0.1", "tcp": 80, "udp": 81}
+        self.assertEqual((self.entries(), set(self.sources())), ({**four, "udp6": 80}, {*four, "udp6"}))
+        self.local.offer(Source.INTERFACE, 6, six, 80, 80)
+        self.assertEqual(self.entries(), {**four, "ip6": "2a00::1", "tcp6": 80, "udp6": 80})
+        self.local.offer(Source.INTERFACE, 4)
+        self.local.offer(Source.INTERFACE, 6, None, 80, 80)
+        self.assertEqual(self.entries(), {"tcp6": 80, "udp6": 80})
+
     def test_unwrapped(self) -> None:
         """IPv4 in IPv6 clothes is IPv4."""
         self.local.offer(Source.FLAG, 4, ip_address("::ffff:1.2.3.4"))

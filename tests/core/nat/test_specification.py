@@ -61,10 +61,11 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(parse(text), NATSpecification(Mechanism.STUN, server=server), text)
 
     def test_what_is_wrong(self) -> None:
-        """The errors of go-ethereum."""
+        """The errors of go-ethereum, and one for addresses that lead nowhere."""
         errors = {
             "invalid IP address": ("none:x", "any:", "extip:", "extip:1.2.3", "pmp:router", "foo:x", "pcp:2001:db8::1"),
             "missing IP address": ("extip", "ip"),
+            "nobody can reach it": ("extip:0.0.0.0", "ip:::", "extip:224.0.0.1"),
             'unknown mechanism "foo"': ("foo", "foo:1.2.3.4"),
             "invalid STUN server": (
                 "stun::3478",

@@ -108,11 +108,13 @@ class ScriptedPMP:
     @ivar shift: what it adds to the port that is wished for.
     @ivar life: the most that it grants (seconds).
     @ivar result: the code of its answers.
+    @ivar outer: its outer address.
     @ivar mapped: what it maps: the external ports by transport and internal port.
     """
 
     def __init__(self, host: MemoryHost) -> None:
         self.started, self.shift, self.life, self.result = -1000.0, 0, 1 << 31, 0
+        self.outer: Any = IPv4Address("11.0.0.1")
         self.mapped: dict[tuple[int, int], int] = {}
         self.lifetimes: list[int] = []
         self._seconds = host.seconds
@@ -141,7 +143,7 @@ class ScriptedPMP:
         """An answer of NAT-PMP."""
         head = pack(">BBHI", 0, 128 + datagram[1], self.result, self.epoch)
         if datagram[1] == 0:
-            return head + bytes((11, 0, 0, 1))
+            return head + bytes(self.outer.packed)
         internal, wish, lifetime = unpack_from(">HHI", datagram, 4)
         transport = {1: 17, 2: 6}[datagram[1]]
         return head + pack(">H", internal) + pack(">HI", *self.grant(transport, internal, wish, lifetime))
@@ -155,7 +157,13 @@ class ScriptedPMP:
         nonce, transport, internal, wish = unpack_from(">12sB3xHH", datagram, 24)
         port, life = self.grant(transport, internal, wish, lifetime)
         head = pack(">BBBBII12x", 2, 0x81, 0, self.result, life, self.epoch)
-        return head + pack(">12sB3xHH", nonce, transport, internal, port) + bytes(10) + b"\xff\xff\x0b\0\0\1"
+        return (
+            head
+            + pack(">12sB3xHH", nonce, transport, internal, port)
+            + bytes(10)
+            + b"\xff\xff"
+            + bytes(self.outer.packed)
+        )
 
 
 class ScriptedIGD(Resource):

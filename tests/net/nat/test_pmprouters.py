@@ -35,6 +35,13 @@ class _Tests:
         self.assertEqual(router.mapped, {(6, 30303): 30303, (17, 30303): 40404})
         self.assertEqual(self.result(mapper.externalIP()), ip_address("11.0.0.1"))
 
+    def test_address_changes(self: NATTestCase) -> None:
+        """It is asked for, and not remembered."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        self.result(mapper.addMapping(TCP))
+        router.outer = ip_address("11.0.0.9")
+        self.assertEqual(self.result(mapper.externalIP()), ip_address("11.0.0.9"))
+
     def test_something_else_is_granted(self: NATTestCase) -> None:
         """Another port, and a shorter life."""
         router, mapper = ScriptedPMP(self.router), self.make()
@@ -97,6 +104,21 @@ class PCPTests(_Tests, NATTestCase):
         """The address comes with a mapping only (RFC 6887, section 11.6)."""
         ScriptedPMP(self.router)
         self.failure(self.make().externalIP(), InvalidRouterAnswer)
+
+    def test_another_port(self) -> None:
+        """The question for the address may show that the port is another now; then the mapping that was is no more."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        mapping = self.result(mapper.addMapping(TCP))
+        router.shift = 7
+        self.result(mapper.externalIP())
+        self.assertFalse(self.result(mapper.hasMapping(mapping)))
+
+    def test_deleted(self) -> None:
+        """What was deleted does not come back by a question for the address."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        self.result(mapper.deleteMapping(self.result(mapper.addMapping(TCP))))
+        self.failure(mapper.externalIP(), InvalidRouterAnswer)
+        self.assertEqual(router.mapped, {})
 
     def test_same_nonce_after_a_restart(self) -> None:
         """Another client with our secret is us."""

@@ -12,7 +12,7 @@ from devp2p_tx.errors import RouterSilent
 from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.nat.fixed import FixedAddress
 from devp2p_tx.net.nat.stun import MAX_SERVERS, PATIENCE, STUNClient
-from tests.net.nat.support import TCP, NATTestCase, Scripted
+from tests.net.nat.support import OURS, TCP, NATTestCase, Scripted
 
 
 def answer(question: bytes) -> bytes:
@@ -42,6 +42,15 @@ class STUNTests(NATTestCase):
             self.assertEqual(self.result(client.externalIP()), ip_address("11.0.0.1"))
         first, second = server.asked
         self.assertNotEqual(first[8:], second[8:])
+
+    def test_other_family(self) -> None:
+        """Of a server's addresses the first of each family is asked, IPv4 before IPv6."""
+        self.network.names["stun.example.org"] = ["2600::7", "198.51.100.7", "198.51.100.8"]
+        self.network.move(self.ours, OURS, "2600::2")
+        silent = [self.scripted(1234, lambda _: None, self.network.host(f"198.51.100.{last}")) for last in (7, 8)]
+        self.network.host("2600::7").listenUDP(1234, Scripted(answer), interface="::")
+        self.assertEqual(self.result(self.make().externalIP()), ip_address("11.0.0.1"))
+        self.assertEqual([len(each.asked) for each in silent], [len(PATIENCE), 0])
 
     def test_no_name(self) -> None:
         """A name that has no address."""

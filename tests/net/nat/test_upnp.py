@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.net.nat.upnp}: a router that is searched for, asked, and d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import ip_address
 from random import Random
 from typing import Any
@@ -281,6 +282,14 @@ class RouterTests(NATTestCase):
         self.result(router.deleteMapping(self.result(router.addMapping(TCP))))
         self.assertEqual(self.device.mappings, {})
 
+    def test_deletes_what_was_asked_for(self) -> None:
+        """A mapping whose request was given up before the router said which port it is."""
+        router = self.make()
+        self.result(router.addMapping(TCP))
+        self.assertEqual(TCP.external, 0)
+        self.result(router.deleteMapping(TCP))
+        self.assertEqual(self.device.mappings, {})
+
     def test_does_not_delete_what_is_not_ours(self) -> None:
         """The router was restarted, and somebody else has the port now."""
         router = self.make()
@@ -312,3 +321,22 @@ class RouterTests(NATTestCase):
         self.failureResultOf(asked, RouterSilent)
         self.assertLess(self.ours.seconds() - begun, TIMEOUT + 1)
         self.assertTrue(self.result(router.hasMapping(GRANTED)))
+
+    def test_cancelled(self) -> None:
+        """Whoever gives up a question to a router that hangs is told so at once, and nothing else is asked."""
+        router, requests = self.make(), []
+        self.device.raw[b"/ctl/IPConn"] = lambda request: requests.append(request) or silent(request)
+        asking: list[Callable[[], Deferred[Any]]] = [
+            lambda: router.addMapping(TCP),
+            lambda: router.deleteMapping(GRANTED),
+            lambda: router.hasMapping(GRANTED),
+            router.externalIP,
+            lambda: Deferred.fromCoroutine(router.isEnabled()),
+        ]
+        for number, ask in enumerate(asking, 1):
+            asked = ask()
+            self.network.advance(1)
+            asked.cancel()
+            self.failureResultOf(asked, CancelledError)
+            self.network.advance(20)
+            self.assertEqual(len(requests), number)
