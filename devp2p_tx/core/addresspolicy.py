@@ -48,6 +48,7 @@ class AddressPolicy:
     """
     What one node allows.
 
+    @ivar lan: whether all networks that are used privately are ours.
     @ivar lists: whether the user gave any list, without which L{listed_fault} finds nothing.
     """
 
@@ -69,14 +70,14 @@ class AddressPolicy:
         """
         self.lists = netrestrict is not None or netdeny is not None
         self._netrestrict, self._netdeny = netrestrict, netdeny
-        self._lan = lan
+        self.lan = lan
         self._vouched: dict[str, frozenset[IPAddress]] = {}
         self._metrics = metrics or Metrics()
         self.set_home(home)
 
     def set_home(self, networks: Iterable[IPNetwork]) -> None:
         """Take these for the networks that the node itself is in, in place of those before."""
-        self._home = Netlist((*networks, *(LAN_NETWORKS.networks if self._lan else ())))
+        self._home = Netlist((*networks, *(LAN_NETWORKS.networks if self.lan else ())))
 
     def vouch(self, voucher: str, addresses: Iterable[IPAddress]) -> None:
         """Say that the user named these, whoever else does; in place of those that the same voucher said before."""

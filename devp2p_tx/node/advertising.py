@@ -3,8 +3,8 @@ What our record says of where we are, while the node runs.
 
 Our user's word, with its host names looked up again and again; what a router mapped, if it is a way in from the world
 that we speak with, and not from a network behind another NAT; and where the sockets are: at the address that they are
-bound to, or, of sockets that are bound to any, at one of this host that everybody can reach. What other nodes see comes
-to the record by itself (L{devp2p_tx.core.enr.local}).
+bound to, or, of sockets that are bound to any, at one of this host that everybody can reach, or, with C{lan}, that a
+whole private network can. What other nodes see comes to the record by itself (L{devp2p_tx.core.enr.local}).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, IPAddress, is_global, kinds, parse_address
+from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, PRIVATE, IPAddress, is_global, kinds, parse_address
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.enr.advertise import Advertise, HostPort
 from devp2p_tx.core.enr.endpoints import VERSIONS
@@ -194,19 +194,23 @@ class Advertising:
 
     def _offerInterfaces(self, ours: list[IPAddress]) -> None:
         for version, bound in self._bound.items():
-            ip = _sayable(each for each in ours if each.version == version) if bound.ip.is_unspecified else bound.ip
+            ip = self._sayable(version, ours) if bound.ip.is_unspecified else bound.ip
             self._local.offer(Source.INTERFACE, version, ip, bound.tcp, bound.udp)
         if discovering := [version for version, bound in self._bound.items() if bound.udp]:
             usable = [version for version in discovering if _isUsable(self._bound[version].ip, ours)]
             self._local.versions = tuple(usable or discovering)
 
+    def _sayable(self, version: int, ours: Iterable[IPAddress]) -> IPAddress | None:
+        """
+        The first address that everybody can reach. If there is none, and private networks are our world, the private
+        one; of several nobody knows by which others reach us.
+        """
+        family = [ip for ip in ours if ip.version == version]
+        private = [ip for ip in family if self._policy.lan and kinds(ip) == PRIVATE]
+        return next(filter(is_global, family), None) or (private[0] if len(private) == 1 else None)
+
     def _resolved(self, _: object) -> None:
         self._resolving = None
-
-
-def _sayable(ours: Iterable[IPAddress]) -> IPAddress | None:
-    """The first address that everybody can reach."""
-    return next((ip for ip in ours if is_global(ip)), None)
 
 
 def _isUsable(ip: IPAddress, ours: Iterable[IPAddress]) -> bool:

@@ -70,6 +70,14 @@ class InterfaceTests(AdvertisingCase):
         self.assertIn("@127.0.0.1:", self.servers[2].nodeInfo()["enode"])
         self.assertIn("@[::1]:", self.servers[3].nodeInfo()["enode"])
 
+    def test_private_network(self) -> None:
+        """With C{lan} a private address is said, if there is just one; loopback and the like are none."""
+        for number, texts in enumerate((["192.168.1.2", "127.0.0.1", "169.254.1.2"], ["192.168.1.2", "172.17.0.1"]), 2):
+            ours = [ip_interface(text) for text in texts]
+            self.patch(self.host(number), "interfaces", lambda ours=ours: ours)
+            self.start(number, lan=True)
+        self.assertEqual((self.values(2)["ip"], self.values(3).get("ip")), ("192.168.1.2", None))
+
     def test_bound(self) -> None:
         """The address that a socket is bound to is where the node is, by our user's own word."""
         self.start(2, listen=f"tcp:{PORT}:interface=127.0.0.1")
