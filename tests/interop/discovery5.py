@@ -167,7 +167,7 @@ class SessionTests(DiscoveryTestCase):
         await theirs.ask("ping", record=ours.record)
 
     async def patiently(self, theirs: Any, command: str, **fields: Any) -> Any:
-        """Have them call a second time if they gave up, which they do early where two handshakes keep a machine busy."""
+        """Have them call once more if they gave up, which they do early where two handshakes keep a machine busy."""
         try:
             return await theirs.ask(command, **fields)
         except ForeignError:
