@@ -353,6 +353,11 @@ class Discv5:
         session = self._sessions.get((source, ip, port))
         if session is not None:
             message = session.read(nonce, sealed, head)
+            if message is None and session.previous is not None and not session.previous.is_used_up:
+                session = session.previous
+                message = session.read(nonce, sealed, head)
+                if message is not None:
+                    self._sessions.put(session)
             if message is not None:
                 return self._receive_message(message, session, now, unix_time)
         return self._challenge(source, nonce, ip, port, now)

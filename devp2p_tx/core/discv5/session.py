@@ -118,11 +118,12 @@ class Session:
     @ivar mask: what masks the headers of packets to that node.
     @ivar messages: how many we have sent.
     @ivar pong: what we say in PONG, and the number of our record that is part of it.
+    @ivar previous: the session before, with the same node at the same endpoint. Where two handshakes cross, the other
+        side may have kept that one alone: when it writes with it, so do we from then on.
     """
 
     __slots__ = (
         "_open",
-        "_open_previous",
         "_prefix",
         "_seal",
         "_suffix",
@@ -133,6 +134,7 @@ class Session:
         "node_id",
         "pong",
         "port",
+        "previous",
     )
 
     def __init__(
@@ -151,7 +153,12 @@ class Session:
         self._prefix, self._suffix = writer.ordinary_prefix, writer.ordinary_suffix
         self._seal = gcm_sealer(write_key)
         self._open = gcm_opener(read_key)
-        self._open_previous = self._open
+        self.previous: Session | None = None
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is no number for one more message."""
+        return self.messages >= MAX_MESSAGES
 
     def next_nonce(self, random: bytes) -> bytes:
         """A nonce (12 bytes) that was not used before, the last 8 bytes being those given."""
@@ -177,17 +184,12 @@ class Session:
         try:
             return self._open(nonce, sealed, head)
         except InvalidTag:
-            pass
-        if self._open_previous is self._open:
-            return None
-        try:
-            return self._open_previous(nonce, sealed, head)
-        except InvalidTag:
             return None
 
     def succeed(self, previous: Session) -> None:
-        """Go on reading what is written with the session before, which was with the same node at the same endpoint."""
-        self._open_previous = previous._open
+        """Take the place of another session."""
+        previous.previous = None
+        self.previous = previous
 
 
 class Sessions:
@@ -201,7 +203,7 @@ class Sessions:
         """A session, which counts as its use."""
         session = self._sessions.get(key)
         if session is not None:
-            if session.messages >= MAX_MESSAGES:
+            if session.is_used_up:
                 del self._sessions[key]
                 return None
             self._sessions.move_to_end(key)

@@ -125,6 +125,22 @@ class HandshakeTests(ProtocolTestCase):
             self.ping(self.bob, self.alice)
             self.assertEqual(self.settle(), [ORDINARY] * 4)
 
+    def test_both_at_once_where_one_keeps_one_session(self) -> None:
+        """Whichever it is, the other takes to that session when it is called in it; go-ethereum keeps just one."""
+        for is_newest in (True, False):
+            self.setUp()
+            self.ping(self.alice, self.bob)
+            self.ping(self.bob, self.alice)
+            self.settle()
+            self.assertIsInstance(self.event(self.bob), PingAnswered)
+            sessions = self.bob.node._sessions._sessions
+            ((key, newest),) = sessions.items()
+            sessions[key] = newest if is_newest else newest.previous
+            sessions[key].previous = None
+            for caller, callee in [(self.bob, self.alice), (self.alice, self.bob)]:
+                self.ping(caller, callee)
+                self.assertEqual(self.settle(), [ORDINARY] * 2)
+
     def test_every_message_may_need_a_handshake(self) -> None:
         """Not only PING."""
         self.told(7, ip="98.1.1.1")

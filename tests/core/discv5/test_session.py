@@ -236,8 +236,8 @@ class SessionTests(SynchronousTestCase):
             plain_head = packets.masked(head, packets.mask_of(ID_B))  # masking twice unmasks
             self.assertIsNone(self.at_b.read(packet.nonce, sealed, plain_head))
 
-    def test_previous_key(self) -> None:
-        """What was written with the session before is read still, what with the one before that is not."""
+    def test_previous(self) -> None:
+        """The session before is kept, to read what is written with it still; the one before that is not."""
         old, new, newest = (make_session(keys=keys) for keys in (b"\1\2", b"\3\4", b"\5\6"))
         sessions = Sessions()
         for key in (1, 3, 5):
@@ -245,8 +245,12 @@ class SessionTests(SynchronousTestCase):
             self.at_b = Session(ID_A, IP, PORT, write_key=b"w" * 16, read_key=read_key, writer=PacketWriter(ID_B))
             sessions.put(self.at_b)
         self.assertEqual(self.read(newest.write(b"3", self.pool)[0]), b"3")
+        self.assertIsNone(self.read(new.write(b"2", self.pool)[0]))
+        assert self.at_b.previous is not None
+        self.at_b = self.at_b.previous
         self.assertEqual(self.read(new.write(b"2", self.pool)[0]), b"2")
         self.assertIsNone(self.read(old.write(b"1", self.pool)[0]))
+        self.assertIsNone(self.at_b.previous)
         self.assertEqual(len(sessions), 1)
 
 
