@@ -356,8 +356,6 @@ class Discv5:
             if message is None and session.previous is not None and not session.previous.is_used_up:
                 session = session.previous
                 message = session.read(nonce, sealed, head)
-                if message is not None:
-                    self._sessions.put(session)
             if message is not None:
                 return self._receive_message(message, session, now, unix_time)
         return self._challenge(source, nonce, ip, port, now)

@@ -119,7 +119,7 @@ class Session:
     @ivar messages: how many we have sent.
     @ivar pong: what we say in PONG, and the number of our record that is part of it.
     @ivar previous: the session before, with the same node at the same endpoint. Where two handshakes cross, the other
-        side may have kept that one alone: when it writes with it, so do we from then on.
+        side may have kept that one alone: what it writes with it is read, and answered with it.
     """
 
     __slots__ = (
