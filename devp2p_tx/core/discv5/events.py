@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv5.messages import Nodes, Pong, Response, TalkResponse
+from devp2p_tx.core.discv5.session import Session
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import DevP2PError
 
@@ -191,6 +192,7 @@ class IncomingTalk(NamedTuple):
     @ivar node_id: who asks, for sure (32 bytes); the endpoint is his, too.
     @ivar request_id: by which the answer is known.
     @ivar protocol: the protocol's name.
+    @ivar session: in which it came, and is answered.
     """
 
     node_id: bytes
@@ -199,3 +201,4 @@ class IncomingTalk(NamedTuple):
     request_id: bytes
     protocol: bytes
     message: bytes
+    session: Session | None = None

@@ -542,6 +542,8 @@ class Discv5:
         session = self._sessions.get((request.node_id, request.ip, request.port))
         if session is None or self._closed:
             return False
+        if session.previous is not None and request.session is session.previous:
+            session = session.previous
         self._send(session, written)
         return True
 
@@ -551,7 +553,7 @@ class Discv5:
         if handler is None:
             self._send(session, messages.encode_talk_response(request_id, b""))
             return
-        incoming = IncomingTalk(session.node_id, session.ip, session.port, request_id, protocol, message)
+        incoming = IncomingTalk(session.node_id, session.ip, session.port, request_id, protocol, message, session)
         answer = handler(incoming)
         if answer is not None:
             self.answer_talk(incoming, answer)

@@ -266,7 +266,8 @@ class TalkTests(AnswerTestCase):
         call = self.talk(b"echo", b"hello")
         self.assertEqual(self.answer(), b"olleh")
         alice = self.alice
-        expected = IncomingTalk(alice.node_id, alice.ip, alice.port, call.request_id, b"echo", b"hello")
+        session = self.bob.node._sessions.get((alice.node_id, alice.ip, alice.port))
+        expected = IncomingTalk(alice.node_id, alice.ip, alice.port, call.request_id, b"echo", b"hello", session)
         self.assertEqual(self.requests, [expected])
         self.bob.node.unregister_talk(b"echo")
         self.bob.node.unregister_talk(b"echo")

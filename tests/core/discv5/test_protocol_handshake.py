@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from devp2p_tx.core.discv5 import messages, packets, session
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
-from devp2p_tx.core.discv5.events import Contact, NodesFound, PingAnswered, Refusal, TalkAnswered
+from devp2p_tx.core.discv5.events import Contact, IncomingTalk, NodesFound, PingAnswered, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.packets import HANDSHAKE, ORDINARY, WHOAREYOU
 from devp2p_tx.errors import LocalProtocolError, Timeout
 from tests.core.discv5.playing import COUNTER, Player, ProtocolTestCase
@@ -140,6 +140,13 @@ class HandshakeTests(ProtocolTestCase):
             self.ping(self.bob, self.alice)
             self.assertEqual(self.settle(), [ORDINARY] * 2)
             self.assertIsInstance(self.event(self.bob), PingAnswered)
+            requests: list[IncomingTalk] = []
+            self.alice.node.register_talk(b"slow", requests.append)
+            self.bob.node.talk(self.alice.contact, b"slow", b"hello", self.now)
+            self.settle()
+            self.assertTrue(self.alice.node.answer_talk(requests[0], b"done"))
+            self.assertEqual(self.settle(), [ORDINARY])
+            self.assertIsInstance(self.event(self.bob), TalkAnswered)
 
     def test_every_message_may_need_a_handshake(self) -> None:
         """Not only PING."""
