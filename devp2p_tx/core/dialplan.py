@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 
 from devp2p_tx.core.addresses import IPAddress
@@ -92,8 +93,10 @@ class DialPlan:
         self._static: dict[bytes, _Static] = {}
         self._dialing: set[bytes] = set()
         self._peers: dict[bytes, bool] = {}
+        self._dialed = 0  # of the peers
         self._pending_inbound: set[bytes] = set()
         self._history: dict[bytes, float] = {}
+        self._forget_at = inf  # when the first of the history is over
         self._bootnodes = deque(bootnodes)
         self._fallback_at: float | None = None
 
@@ -116,13 +119,15 @@ class DialPlan:
 
     def peer_added(self, node_id: bytes, dialed: bool) -> None:
         """A peer is there, dialled by us or not."""
+        self.peer_removed(node_id)
         self._peers[node_id] = dialed
+        self._dialed += dialed
         if node_id in self._static:
             self._static[node_id].failures = 0
 
     def peer_removed(self, node_id: bytes) -> None:
         """It is gone."""
-        self._peers.pop(node_id, None)
+        self._dialed -= self._peers.pop(node_id, False)
 
     def inbound_pending(self, node_id: bytes) -> None:
         """A node that dialled us is between the two checkpoints: dialling it would make two connections."""
@@ -136,7 +141,8 @@ class DialPlan:
         """A dial begins that L{next_dials} did not ask for."""
         static = self._static.get(node_id)
         self._dialing.add(node_id)
-        self._history[node_id] = now + _pause(static.failures if static else 0)
+        self._history[node_id] = expiry = now + _pause(static.failures if static else 0)
+        self._forget_at = min(self._forget_at, expiry)
 
     def dial_done(self, node_id: bytes) -> None:
         """A dial ended; if it made a peer, L{peer_added} came before."""
@@ -164,8 +170,7 @@ class DialPlan:
     @property
     def free_slots(self) -> int:
         """How many dials may begin: twice what is missing, since many fail, within the bound on dials under way."""
-        dialed = sum(self._peers.values())
-        return max(0, min(2 * (self.max_dialed - dialed), self.max_active) - len(self._dialing))
+        return max(0, min(2 * (self.max_dialed - self._dialed), self.max_active) - len(self._dialing))
 
     def next_dials(self, now: float) -> list[Node]:
         """The static nodes to dial now, in random order, as many as there are slots; they count as started."""
@@ -246,8 +251,9 @@ class DialPlan:
         return [self._history.get(node.node_id, 0.0) for node in fit]
 
     def _expire(self, now: float) -> None:
-        for node_id in [node_id for node_id, expiry in self._history.items() if expiry <= now]:
-            del self._history[node_id]
+        if now >= self._forget_at:
+            self._history = {node_id: expiry for node_id, expiry in self._history.items() if expiry > now}
+            self._forget_at = min(self._history.values(), default=inf)
 
 
 def _pause(failures: int) -> float:

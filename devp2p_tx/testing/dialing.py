@@ -1,5 +1,6 @@
 """
-The dialled slots of simulated nodes: the dialer of a L{devp2p_tx.Server} as it is, over handshakes that cost nothing.
+The dialled slots of simulated nodes: the dialer of a L{devp2p_tx.Server} as it is, over connections and handshakes that
+cost nothing.
 """
 
 from __future__ import annotations
@@ -7,10 +8,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
 
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
@@ -30,31 +31,66 @@ from devp2p_tx.node.sources import Candidates
 SLOTS = DEFAULT_MAX_PEERS // DEFAULT_DIAL_RATIO
 INBOUND_SLOTS = DEFAULT_MAX_PEERS - SLOTS
 
-_WELCOME = b"+"
+#: From a dial to the answer, in times that a packet takes one way: two for the connection, one for the welcome.
+_TRIPS = 3
 
 
-class _Link(Protocol):
-    """One end of a connection: the side that was dialled says welcome, or hangs up."""
+class _Link:
+    """
+    A connection, to both who share it.
+
+    @ivar isWelcome: whether the side that was dialled has a slot for it.
+    """
+
+    isWelcome = False
 
     def __init__(self) -> None:
-        self._welcomed: OneShot[Any] = OneShot()
-        self._ended: OneShot[Any] = OneShot()
+        self._ended: OneShot[None] = OneShot()
 
-    def whenWelcome(self) -> Deferred[Any]:
-        return self._welcomed.when()
-
-    def whenEnded(self) -> Deferred[Any]:
+    def whenEnded(self) -> Deferred[None]:
         return self._ended.when()
 
-    def dataReceived(self, data: bytes) -> None:
-        self._welcomed.fire(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._welcomed.fire(Failure(PeerRejected(DisconnectReason.TOO_MANY_PEERS)))
+    def end(self) -> None:
         self._ended.fire(None)
 
 
-class SimulatedPeers(Factory):
+class Exchange:
+    """Who is where, for nodes that dial."""
+
+    def __init__(self, latency: float) -> None:
+        """
+        @param latency: what a packet takes, one way (seconds).
+        """
+        self.latency = latency
+        self.peers: dict[tuple[str, int], SimulatedPeers] = {}
+
+    def via(self, host: Any, address: str, port: int) -> IStreamClientEndpoint:
+        """See L{Via<devp2p_tx.net.dialvia.Via>}."""
+        return _Line(self, host, (address, port))
+
+
+@implementer(IStreamClientEndpoint)
+class _Line:
+    def __init__(self, exchange: Exchange, host: Any, to: tuple[str, int]) -> None:
+        self._exchange, self._host, self._to = exchange, host, to
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """See C{IStreamClientEndpoint}."""
+        answered: Deferred[Any] = Deferred(lambda _: call.cancel())
+        call = self._host.callLater(_TRIPS * self._exchange.latency, self._answer, protocolFactory, answered)
+        return answered
+
+    def _answer(self, protocolFactory: Any, answered: Deferred[Any]) -> None:
+        callee = self._exchange.peers.get(self._to)
+        if callee is None:
+            answered.errback(ConnectionRefusedError())
+        else:
+            link = protocolFactory.buildProtocol(None)
+            callee.welcome(link)
+            answered.callback(link)
+
+
+class SimulatedPeers:
     """
     The peers of one simulated node.
 
@@ -62,63 +98,65 @@ class SimulatedPeers(Factory):
     @ivar filledAt: when its dialled slots were all taken for the first time (seconds); C{None} before.
     """
 
-    noisy = False
-
-    def __init__(self, host: Any, node: Node, discovery: DiscoveryV4, random: Random) -> None:
+    def __init__(self, host: Any, node: Node, discovery: DiscoveryV4, random: Random, exchange: Exchange) -> None:
         """
-        @param host: a host of a L{devp2p_tx.testing.MemoryNetwork}; it listens at the node's TCP port.
+        @param host: a host of a L{devp2p_tx.testing.MemoryNetwork}.
         @param discovery: where its candidates come from, started.
+        @param exchange: joins the nodes.
         """
-        self.dialed: set[_Link] = set()
+        self.dialed: dict[_Link, None] = {}  # in their order, so that all runs are alike
         self.filledAt: float | None = None
         self._host = host
-        self._inbound: set[_Link] = set()
-        self._port = host.listenTCP(node.tcp, self)
+        self._inbound: dict[_Link, None] = {}
+        self._exchange, self._place = exchange, (str(node.ip), node.tcp)
+        exchange.peers[self._place] = self
         metrics = Metrics()
         policy = AddressPolicy(metrics=metrics)
         plan = DialPlan(node.node_id, SLOTS, DEFAULT_MAX_PENDING_PEERS, policy, random)
         names = HostNames(host, host.seconds)
         build: Any = lambda node: _Link()  # noqa: E731 - in the place of an RLPx connection
-        self._dialer = Dialer(host, host.seconds, plan, build, self._setUp, metrics, policy, _NoMemory(), names)
+        self._dialer = Dialer(
+            host,
+            host.seconds,
+            plan,
+            build,
+            self._setUp,
+            metrics,
+            policy,
+            _NoMemory(),
+            names,
+            via=exchange.via,
+        )
         source: Any = RandomWalkSource(discovery)
         self._dialer.start(Candidates([], [source], host, host.seconds, metrics, SLOTS))
 
     def stop(self) -> None:
         """The node goes, and its peers find out."""
         self._dialer.stop()
-        self._port.stopListening()
+        del self._exchange.peers[self._place]
         for link in [*self.dialed, *self._inbound]:
-            link.transport.abortConnection()  # type: ignore[union-attr]
+            link.end()
 
-    def buildProtocol(self, addr: IAddress | None) -> _Link | None:
-        """See C{IProtocolFactory}; C{None} closes the connection of one too many."""
-        if len(self._inbound) >= INBOUND_SLOTS:
-            return None
-        link = _Link()
-        self._inbound.add(link)
-        link.whenEnded().addCallback(lambda _: self._inbound.discard(link))
-        self._host.callLater(0, self._welcome, link)
-        return link
-
-    def _welcome(self, link: _Link) -> None:
-        if link.transport is not None:
-            link.transport.write(_WELCOME)
+    def welcome(self, link: _Link) -> None:
+        """Somebody dials this node."""
+        if len(self._inbound) < INBOUND_SLOTS:
+            link.isWelcome = True
+            self._inbound[link] = None
+            link.whenEnded().addCallback(lambda _: self._inbound.pop(link))
 
     def _setUp(self, link: Any, flags: ConnectionFlags, node: Node) -> Deferred[Any]:
-        if len(self.dialed) >= 2 * SLOTS:
+        if not link.isWelcome or len(self.dialed) >= 2 * SLOTS:
+            link.end()
             return fail(PeerRejected(DisconnectReason.TOO_MANY_PEERS))
-        return link.whenWelcome().addCallback(self._added, node)  # type: ignore[no-any-return]
-
-    def _added(self, link: _Link, node: Node) -> _Link:
-        self.dialed.add(link)
+        self.dialed[link] = None
         self._dialer.plan.peer_added(node.node_id, dialed=True)
         if len(self.dialed) >= SLOTS and self.filledAt is None:
             self.filledAt = self._host.seconds()
         link.whenEnded().addCallback(lambda _: self._dropped(link, node))
-        return link
+        return succeed(link)
 
     def _dropped(self, link: _Link, node: Node) -> None:
-        self.dialed.discard(link)
+        del self.dialed[link]
         self._dialer.plan.peer_removed(node.node_id)
         self._dialer.evaluate()
 

@@ -33,7 +33,7 @@ from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidSignature, ServerStopped
 from devp2p_tx.net.discv4 import TARGET_SIZE, DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
-from devp2p_tx.testing.dialing import SimulatedPeers
+from devp2p_tx.testing.dialing import Exchange, SimulatedPeers
 from devp2p_tx.testing.network import MemoryNetwork
 
 #: Where all nodes listen.
@@ -102,7 +102,12 @@ class SimulatedNode:
     """
 
     def __init__(
-        self, network: MemoryNetwork, cryptography: SharedCryptography, address: IPv4Address, bootnodes: list[Node]
+        self,
+        network: MemoryNetwork,
+        cryptography: SharedCryptography,
+        exchange: Exchange,
+        address: IPv4Address,
+        bootnodes: list[Node],
     ) -> None:
         key = PrivateKey.generate(network.random.randbytes)
         host = network.host(str(address))
@@ -123,7 +128,8 @@ class SimulatedNode:
             cryptography=cryptography.of(key.public_key),
         )
         self.discovery.start(PORT)
-        self.peers = SimulatedPeers(host, self.node, self.discovery, Random(network.random.getrandbits(64)))  # noqa: S311
+        chance = Random(network.random.getrandbits(64))  # noqa: S311
+        self.peers = SimulatedPeers(host, self.node, self.discovery, chance, exchange)
 
     @property
     def isFilledInTime(self) -> bool:
@@ -198,6 +204,7 @@ class DiscoverySimulation:
         self.nodes: list[SimulatedNode] = []
         self._random = self.network.random
         self._cryptography = SharedCryptography()
+        self._exchange = Exchange(latency)
         self._addresses: set[int] = set()
         self._size, self._bootnodeCount = size, bootnodes
         self._bootnodes: list[Node] = []
@@ -212,7 +219,9 @@ class DiscoverySimulation:
         self._results: list[int] = []
 
     def _join(self) -> SimulatedNode:
-        node = SimulatedNode(self.network, self._cryptography, self._newAddress(), self._bootnodes)
+        node = SimulatedNode(
+            self.network, self._cryptography, self._exchange, self._newAddress(), self._bootnodes
+        )
         self.nodes.append(node)
         return node
 
