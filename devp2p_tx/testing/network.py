@@ -187,7 +187,7 @@ class MemoryNetwork:
     def carry(self, sender: DatagramPort, datagram: bytes, address: str, port: int) -> None:
         """Send a datagram on its way."""
         if not self.loss or self.random.random() >= self.loss:
-            self.clock.callLater(self.latency, self._deliver, sender, sender.port, datagram, address, port)
+            self.clock.post(self.latency, self._deliver, sender, sender.port, datagram, address, port)
 
     def _deliver(self, sender: DatagramPort, source: int, datagram: bytes, address: str, port: int) -> None:
         address, host = self.normalize(address), sender.reactor
