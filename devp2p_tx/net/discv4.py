@@ -174,7 +174,7 @@ class DiscoveryV4(KademliaNode):
         elif isinstance(event, PingAnswered):
             outcome.callback(event.pong)
         elif isinstance(event, NodesFound):
-            outcome.callback([Node(key, ip, tcp, udp) for key, ip, udp, tcp in event.nodes])
+            outcome.callback(list(event.nodes))
         else:
             outcome.callback(Node.from_record(event.record, self._local.versions))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall
@@ -22,8 +22,8 @@ _ROUNDING = 1e-9
 _log = Logger()
 
 
-#: When, in which order (no two have the same), and what to call.
-_Post = tuple[float, int, Callable[..., object], tuple[object, ...], dict[str, object]]
+#: When, in which order (no two have the same), and what then.
+_Due = tuple[float, int, Any]
 _NO_NAMES: dict[str, object] = {}
 
 
@@ -41,8 +41,8 @@ class VirtualClock(Clock):
 
     def __init__(self) -> None:
         super().__init__()
-        self._heap: list[tuple[float, int, _Call]] = []
-        self._posts: deque[_Post] = deque()
+        self._heap: list[_Due] = []
+        self._posts: deque[_Due] = deque()
         self._count = 0
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
@@ -69,11 +69,11 @@ class VirtualClock(Clock):
             self.callLater(delay, callable, *args)
         else:
             self._count += 1
-            posts.append((time, self._count, callable, args, _NO_NAMES))
+            posts.append((time, self._count, (callable, args)))
 
     def _push(self, call: DelayedCall) -> None:
         self._count += 1
-        heappush(self._heap, (call.getTime(), self._count, cast(_Call, call)))
+        heappush(self._heap, (call.getTime(), self._count, call))
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """See C{IReactorTime}."""
@@ -92,7 +92,7 @@ class VirtualClock(Clock):
         """
         end, busy = self.rightNow + amount, 0
         while (due := self._take(end + _ROUNDING)) is not None:
-            time, _, func, args, kw = due
+            time, func, args, kw = due
             if time > self.rightNow:
                 self.rightNow, busy = time, 0
             busy += 1
@@ -104,18 +104,21 @@ class VirtualClock(Clock):
                 _log.failure("while calling {func}", func=func)
         self.rightNow = max(end, self.rightNow)
 
-    def _take(self, last: float) -> _Post | None:
-        """What is due first, if it is due until C{last}."""
+    def _take(self, last: float) -> tuple[float, Any, Any, Any] | None:
+        """What is due first, if it is due until C{last}: its time, and what to call, with what."""
         heap, posts = self._heap, self._posts
         while heap and heap[0][0] <= last and not (posts and posts[0] < heap[0]):
-            time, number, call = heappop(heap)
+            time, _, call = heappop(heap)
             if not call.active():
                 continue
             if call.getTime() > time:  # it was put off
                 self._push(call)
                 continue
             call.called = 1
-            due = time, number, call.func, call.args, call.kw
+            due = time, call.func, call.args, call.kw
             del call.func, call.args, call.kw
             return due
-        return posts.popleft() if posts and posts[0][0] <= last else None
+        if posts and posts[0][0] <= last:
+            time, _, (func, args) = posts.popleft()
+            return time, func, args, _NO_NAMES
+        return None

@@ -25,7 +25,8 @@ from twisted.python.failure import Failure
 from devp2p_tx.core.addresses import is_global
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
-from devp2p_tx.core.discv4.cryptography import Cryptography
+from devp2p_tx.core.discv4.cryptography import Cryptography, read_node
+from devp2p_tx.core.discv4.packets import Neighbor
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -54,13 +55,13 @@ class SharedCryptography:
     """The keys of all nodes. A signature names the signer and the digest, and is not for the outside world."""
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, PublicKey] = {}
+        self._nodes: dict[Neighbor, Node] = {}
         self._signers: dict[bytes, PublicKey] = {}
         self._records: dict[bytes, Record] = {}
 
     def of(self, key: PublicKey) -> Cryptography:
         """What the node with that key signs and verifies with."""
-        self._keys[key.to_bytes()] = self._signers[key.node_id] = key
+        self._signers[key.node_id] = key
         return _Share(self, key.node_id)
 
     def recover(self, signature: bytes, digest: bytes) -> PublicKey:
@@ -70,9 +71,12 @@ class SharedCryptography:
             raise InvalidSignature("no key can be recovered")
         return signer
 
-    def key(self, data: bytes) -> PublicKey:
-        """A key, read the first time that anybody sees it."""
-        return self._keys.get(data) or PublicKey.from_bytes(data)
+    def node(self, told: Neighbor) -> Node:
+        """A node, read the first time that anybody tells of it."""
+        node = self._nodes.get(told)
+        if node is None:
+            node = self._nodes[told] = read_node(told)
+        return node
 
     def record(self, data: bytes) -> Record:
         """A record, verified the first time that anybody sees it."""
@@ -87,7 +91,7 @@ class _Share:
 
     def __init__(self, shared: SharedCryptography, name: bytes) -> None:
         self._name = name
-        self.recover, self.key, self.record = shared.recover, shared.key, shared.record
+        self.recover, self.node, self.record = shared.recover, shared.node, shared.record
 
     def sign(self, digest: bytes) -> bytes:
         return self._name + digest + b"\0"
@@ -219,9 +223,7 @@ class DiscoverySimulation:
         self._results: list[int] = []
 
     def _join(self) -> SimulatedNode:
-        node = SimulatedNode(
-            self.network, self._cryptography, self._exchange, self._newAddress(), self._bootnodes
-        )
+        node = SimulatedNode(self.network, self._cryptography, self._exchange, self._newAddress(), self._bootnodes)
         self.nodes.append(node)
         return node
 

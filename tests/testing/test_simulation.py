@@ -4,12 +4,16 @@ Tests for L{devp2p_tx.testing.simulation}: a small network of the kind that C{be
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.discv4.packets import Neighbor
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
-from devp2p_tx.errors import InvalidSignature
+from devp2p_tx.errors import InvalidPublicKey, InvalidSignature
 from devp2p_tx.testing.dialing import SLOTS
 from devp2p_tx.testing.simulation import DiscoverySimulation, SharedCryptography
 
@@ -86,9 +90,12 @@ class SharedCryptographyTests(SynchronousTestCase):
         for forged, digest in ((signature, b"\3" * 32), (bytes(65), b"\2" * 32), (b"", b"\2" * 32)):
             self.assertRaises(InvalidSignature, shared.recover, forged, digest)
 
-    def test_keys(self) -> None:
-        """Keys of strangers are read, those of nodes are found."""
+    def test_nodes(self) -> None:
+        """A node is read once, whoever tells of it; what is no key is none for anybody."""
         shared, key = SharedCryptography(), PrivateKey(b"\1" * 32).public_key
-        self.assertEqual(shared.key(key.to_bytes()), key)
-        shared.of(key)
-        self.assertIs(shared.key(key.to_bytes()), key)
+        told = Neighbor(bytes((34, 1, 1, 1)), 30303, 30304, key.to_bytes())
+        node = shared.of(key).node(told)
+        self.assertEqual(node, Node(key, ip_address("34.1.1.1"), 30304, 30303))
+        self.assertIs(shared.node(told), node)
+        for _ in range(2):
+            self.assertRaises(InvalidPublicKey, shared.node, told._replace(public_key=bytes(64)))

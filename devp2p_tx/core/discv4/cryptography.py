@@ -6,10 +6,25 @@ A process that holds many nodes, as a simulation does, sees each signature on bo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Protocol
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
+from devp2p_tx.core.discv4.packets import Neighbor
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
+
+#: Nodes that are remembered as read: the answers to a lookup name the same ones time and again.
+REMEMBERED_NODES = 1024
+
+
+def read_node(told: Neighbor) -> Node:
+    """
+    A node of NEIGHBORS.
+
+    @raise InvalidPublicKey: its key is none.
+    """
+    return Node(PublicKey.from_bytes(told.public_key), told.ip, told.tcp, told.udp)
 
 
 class Cryptography(Protocol):
@@ -21,8 +36,8 @@ class Cryptography(Protocol):
     def recover(self, signature: bytes, digest: bytes) -> PublicKey:
         """The signer of a packet, as L{PublicKey.recover} finds it."""
 
-    def key(self, data: bytes) -> PublicKey:
-        """A key, as L{PublicKey.from_bytes} reads it."""
+    def node(self, told: Neighbor) -> Node:
+        """A node that another told us of, as L{read_node} reads it."""
 
     def record(self, data: bytes) -> Record:
         """A record, as L{Record.decode} reads it."""
@@ -34,5 +49,5 @@ class OwnCryptography:
     def __init__(self, key: PrivateKey) -> None:
         self.sign = key.sign
         self.recover = PublicKey.recover
-        self.key = PublicKey.from_bytes
+        self.node = lru_cache(maxsize=REMEMBERED_NODES)(read_node)
         self.record = Record.decode

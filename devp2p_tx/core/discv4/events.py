@@ -8,19 +8,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.packets import Pong
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import DevP2PError
-
-
-class FoundNode(NamedTuple):
-    """A node that another node told us."""
-
-    public_key: PublicKey
-    ip: IPAddress
-    udp: int
-    tcp: int
 
 
 class Refusal(Enum):
@@ -75,7 +66,7 @@ class FindNodeCall(Call):
     def __init__(self, node_id: bytes, ip: IPAddress, port: int, target: bytes) -> None:
         super().__init__(node_id, ip, port)
         self.target = target
-        self.nodes: list[FoundNode] = []
+        self.nodes: list[Node] = []
         self.received = 0
         self.answered = False
 
@@ -101,7 +92,7 @@ class NodesFound(NamedTuple):
     """A node told others; those that no one should contact were left out."""
 
     call: FindNodeCall
-    nodes: tuple[FoundNode, ...]
+    nodes: tuple[Node, ...]
 
 
 class RecordFound(NamedTuple):

@@ -36,8 +36,8 @@ _SIGNATURE_END = HASH_SIZE + 65
 MIN_SIZE, MAX_SIZE = _SIGNATURE_END + 1, 1280
 #: The most nodes that fit into one NEIGHBORS, if all addresses are IPv6.
 MAX_NEIGHBORS = 12
-#: How many nodes are remembered as NEIGHBORS have them: all those of a table are told time and again.
-REMEMBERED_NEIGHBORS = 1024
+#: How many nodes are remembered as NEIGHBORS have them: those of a table are told time and again, and by many.
+REMEMBERED_NEIGHBORS = 4096
 #: The version in a PING; nobody reads it.
 VERSION = 4
 
@@ -277,8 +277,9 @@ def _decode_findnode(data: bytes) -> FindNode:
     return FindNode(read_bytes(data, target, 64), read_uint(data, expiration))
 
 
-def _decode_neighbor(data: bytes, field: Field) -> Neighbor:
-    packed, udp, tcp, public_key = read_list(data, field, 4, 4)
+@lru_cache(maxsize=REMEMBERED_NEIGHBORS)
+def _decode_neighbor(data: bytes) -> Neighbor:
+    packed, udp, tcp, public_key = read_list(data, read_field(data, 0, len(data)), 4, 4)
     return Neighbor(
         read_bytes(data, packed), read_uint(data, udp, 2), read_uint(data, tcp, 2), read_bytes(data, public_key, 64)
     )
@@ -287,7 +288,7 @@ def _decode_neighbor(data: bytes, field: Field) -> Neighbor:
 def _decode_neighbors(data: bytes) -> Neighbors:
     nodes, expiration = _fields(data, 2, 2)
     # no node is shorter than its key, so that the size of a packet bounds them
-    found = (_decode_neighbor(data, field) for field in read_list(data, nodes, 0, MAX_SIZE // 64))
+    found = [_decode_neighbor(data[begin:stop]) for _, begin, _, stop in read_list(data, nodes, 0, MAX_SIZE // 64)]
     return Neighbors(tuple(found), read_uint(data, expiration))
 
 

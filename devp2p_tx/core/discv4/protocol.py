@@ -49,7 +49,6 @@ from devp2p_tx.core.discv4.events import (
     EnrCall,
     Event,
     FindNodeCall,
-    FoundNode,
     NodesFound,
     PingAnswered,
     PingCall,
@@ -61,6 +60,7 @@ from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeT
 from devp2p_tx.core.discv4.replies import AwaitedReplies
 from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.ipvote import ExternalEndpoint
 from devp2p_tx.core.outgoing import OutgoingBudget
@@ -546,14 +546,15 @@ class Discv4:
                 self._finish_findnode(call)
         return None
 
-    def _check_neighbor(self, node: packets.Neighbor, teller: IPAddress) -> FoundNode | None:
+    def _check_neighbor(self, told: packets.Neighbor, teller: IPAddress) -> Node | None:
         """The node, if it may be contacted."""
-        if node.ip is None or node.udp <= MAX_LOW_PORT or node.ip.version not in self._local.versions:
+        ip = told.ip
+        if ip is None or told.udp <= MAX_LOW_PORT or ip.version not in self._local.versions:
             return None
-        if not self._policy.admits_told(teller, node.ip, PROTOCOL):
+        if not self._policy.admits_told(teller, ip, PROTOCOL):
             return None
         try:
-            return FoundNode(self._cryptography.key(node.public_key), node.ip, node.udp, node.tcp)
+            return self._cryptography.node(told)
         except InvalidPublicKey:
             return None
 

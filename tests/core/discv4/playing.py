@@ -19,12 +19,12 @@ from devp2p_tx.core.discv4.events import (
     CallFailed,
     Event,
     FindNodeCall,
-    FoundNode,
     Refusal,
 )
 from devp2p_tx.core.discv4.packets import WireEndpoint
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.sourcebudget import SourceBudget
 
 OUR_KEY = PrivateKey(bytes(31) + b"\1")
@@ -52,10 +52,10 @@ class FakeTable:
 
     def __init__(self) -> None:
         self.added: list[Added] = []
-        self.nodes: list[FoundNode] = []
+        self.nodes: list[Node] = []
         self.asked: list[tuple[bytes, int]] = []
 
-    def closest(self, target: bytes, count: int) -> Iterable[FoundNode]:
+    def closest(self, target: bytes, count: int) -> Iterable[Node]:
         self.asked.append((target, count))
         return self.nodes[:count]
 
@@ -68,13 +68,14 @@ def key(number: int) -> PrivateKey:
     return PrivateKey(number.to_bytes(32, "big"))
 
 
-def node(number: int, ip: str | None = None, udp: int = 30303) -> FoundNode:
+def node(number: int, ip: str | None = None, udp: int = 30303) -> Node:
     """A node of the table."""
-    return FoundNode(key(number).public_key, ip_address(ip or f"98.1.{number >> 8}.{number & 255}"), udp, 30304)
+    return Node(key(number).public_key, ip_address(ip or f"98.1.{number >> 8}.{number & 255}"), 30304, udp)
 
 
-def neighbor(of: FoundNode) -> packets.Neighbor:
+def neighbor(of: Node) -> packets.Neighbor:
     """The node as NEIGHBORS has it."""
+    assert of.ip is not None
     return packets.Neighbor(of.ip.packed, of.udp, of.tcp, of.public_key.to_bytes())
 
 

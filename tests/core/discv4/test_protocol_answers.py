@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.core.discv4.protocol}: what a node does when others write 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from devp2p_tx.core.crypto.keccak import keccak256
@@ -268,7 +269,7 @@ class FindNodeTests(ProtocolTestCase):
         self.bond()
         texts = ["192.168.1.1", "127.0.0.1", "0.0.0.0", "198.51.100.1", "98.1.1.1", "224.0.0.1", "2a00::1"]
         self.table.nodes = [node(10 + number, text) for number, text in enumerate(texts)]
-        self.table.nodes.append(node(30)._replace(ip=None))  # type: ignore[arg-type]
+        self.table.nodes.append(replace(node(30), ip=None))
         self.assertEqual(self.answers(), [[neighbor(self.table.nodes[4]), neighbor(self.table.nodes[6])]])
 
     def test_expired(self) -> None:

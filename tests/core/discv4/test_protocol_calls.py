@@ -19,7 +19,6 @@ from devp2p_tx.core.discv4.events import (
     CallFailed,
     ClockSuspect,
     EnrCall,
-    FoundNode,
     NodesFound,
     PingAnswered,
     RecordFound,
@@ -28,6 +27,7 @@ from devp2p_tx.core.discv4.events import (
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT, SUSPICIOUS_TIMEOUTS
 from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
 from tests.core.discv4.playing import (
@@ -164,12 +164,12 @@ class FindNodeCallTests(ProtocolTestCase):
         super().setUp()
         self.node.proofs.ping_received(PEER.public_key.node_id, PEER_IP, self.unix_time)
 
-    def tell(self, nodes: Iterable[FoundNode], of: PrivateKey = PEER, ip: IPAddress = PEER_IP) -> list[Refusal | None]:
+    def tell(self, nodes: Iterable[Node], of: PrivateKey = PEER, ip: IPAddress = PEER_IP) -> list[Refusal | None]:
         """The peer tells nodes."""
         datagrams = packets.encode_neighbors(of, map(neighbor, nodes), self.expiration)
         return [self.receive(datagram, ip) for datagram in datagrams]
 
-    def found(self, call: Call) -> tuple[FoundNode, ...]:
+    def found(self, call: Call) -> tuple[Node, ...]:
         """What the call brought."""
         event = self.event()
         assert isinstance(event, NodesFound)

@@ -9,9 +9,10 @@ from ipaddress import ip_address, ip_network
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.discv4 import packets
-from devp2p_tx.core.discv4.events import FindNodeCall, FoundNode, NodesFound, Refusal
+from devp2p_tx.core.discv4.events import FindNodeCall, NodesFound, Refusal
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT
+from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import AddressRefused, OverBudget
@@ -129,7 +130,7 @@ class BudgetTests(PolicyTestCase):
     def ping(self, address: str) -> None:
         self.node.ping(PEER.public_key.node_id, ip_address(address), PEER_PORT, self.now, self.unix_time)
 
-    def ask(self, found: FoundNode) -> None:
+    def ask(self, found: Node) -> None:
         self.node.find_node(found.public_key.node_id, found.ip, found.udp, TARGET, self.now, self.unix_time)
 
     def test_one_network(self) -> None:

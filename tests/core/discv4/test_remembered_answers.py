@@ -4,6 +4,8 @@ Tests for answers to FINDNODE that L{devp2p_tx.core.discv4.protocol} signs once 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4 import packets
@@ -64,7 +66,7 @@ class RememberedAnswersTests(ProtocolTestCase):
         self.answer()
         self.table.nodes = self.table.nodes[1:]
         self.assertEqual(len(self.answer()), 15)
-        moved = self.table.nodes[0]._replace(udp=4444)
+        moved = replace(self.table.nodes[0], udp=4444)
         self.table.nodes = [moved, *self.table.nodes[1:]]
         self.answer()
         self.assertEqual(self.cryptography.signed, 6)
