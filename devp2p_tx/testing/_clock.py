@@ -27,6 +27,10 @@ _Due = tuple[float, int, Any]
 _NO_NAMES: dict[str, object] = {}
 
 
+def _ignore(call: object) -> None:
+    """What is cancelled stays where it is, and is not run."""
+
+
 class _Call(DelayedCall):
     """A delayed call that knows which host asked for it."""
 
@@ -47,16 +51,17 @@ class VirtualClock(Clock):
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> IDelayedCall:
         """See C{IReactorTime}."""
-        return self.callLaterFor(None, delay, callable, *args, **kw)
+        assert delay >= 0, f"{delay} seconds ago is too late"
+        call = _Call(self.rightNow + delay, callable, args, kw, _ignore, self._push, self.seconds)
+        self._push(call)
+        return call
 
     def callLaterFor(
         self, owner: object, delay: float, callable: Callable[..., object], *args: object, **kw: object
     ) -> IDelayedCall:
         """As L{callLater}, for L{getDelayedCallsOf}."""
-        assert delay >= 0, f"{delay} seconds ago is too late"
-        call = _Call(self.rightNow + delay, callable, args, kw, lambda call: None, self._push, self.seconds)
-        call.owner = owner
-        self._push(call)
+        call = self.callLater(delay, callable, *args, **kw)
+        cast(_Call, call).owner = owner
         return call
 
     def post(self, delay: float, callable: Callable[..., object], *args: object) -> None:

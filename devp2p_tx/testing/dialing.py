@@ -26,6 +26,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import RandomWalkSource
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidates
+from devp2p_tx.testing._clock import VirtualClock
 
 #: What a node has by default: so many dialled peers, and so many that dialled it.
 SLOTS = DEFAULT_MAX_PEERS // DEFAULT_DIAL_RATIO
@@ -64,20 +65,20 @@ class Exchange:
         self.latency = latency
         self.peers: dict[tuple[str, int], SimulatedPeers] = {}
 
-    def via(self, host: Any, address: str, port: int) -> IStreamClientEndpoint:
+    def via(self, clock: Any, address: str, port: int) -> IStreamClientEndpoint:
         """See L{Via<devp2p_tx.net.dialvia.Via>}."""
-        return _Line(self, host, (address, port))
+        return _Line(self, clock, (address, port))
 
 
 @implementer(IStreamClientEndpoint)
 class _Line:
-    def __init__(self, exchange: Exchange, host: Any, to: tuple[str, int]) -> None:
-        self._exchange, self._host, self._to = exchange, host, to
+    def __init__(self, exchange: Exchange, clock: Any, to: tuple[str, int]) -> None:
+        self._exchange, self._clock, self._to = exchange, clock, to
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """See C{IStreamClientEndpoint}."""
         answered: Deferred[Any] = Deferred(lambda _: call.cancel())
-        call = self._host.callLater(_TRIPS * self._exchange.latency, self._answer, protocolFactory, answered)
+        call = self._clock.callLater(_TRIPS * self._exchange.latency, self._answer, protocolFactory, answered)
         return answered
 
     def _answer(self, protocolFactory: Any, answered: Deferred[Any]) -> None:
@@ -98,26 +99,27 @@ class SimulatedPeers:
     @ivar filledAt: when its dialled slots were all taken for the first time (seconds); C{None} before.
     """
 
-    def __init__(self, host: Any, node: Node, discovery: DiscoveryV4, random: Random, exchange: Exchange) -> None:
+    def __init__(
+        self, clock: VirtualClock, node: Node, discovery: DiscoveryV4, random: Random, exchange: Exchange
+    ) -> None:
         """
-        @param host: a host of a L{devp2p_tx.testing.MemoryNetwork}.
         @param discovery: where its candidates come from, started.
         @param exchange: joins the nodes.
         """
         self.dialed: dict[_Link, None] = {}  # in their order, so that all runs are alike
         self.filledAt: float | None = None
-        self._host = host
+        self._clock = clock
         self._inbound: dict[_Link, None] = {}
         self._exchange, self._place = exchange, (str(node.ip), node.tcp)
         exchange.peers[self._place] = self
         metrics = Metrics()
         policy = AddressPolicy(metrics=metrics)
         plan = DialPlan(node.node_id, SLOTS, DEFAULT_MAX_PENDING_PEERS, policy, random)
-        names = HostNames(host, host.seconds)
+        names = HostNames(clock, clock.seconds)
         build: Any = lambda node: _Link()  # noqa: E731 - in the place of an RLPx connection
         self._dialer = Dialer(
-            host,
-            host.seconds,
+            clock,
+            clock.seconds,
             plan,
             build,
             self._setUp,
@@ -128,7 +130,7 @@ class SimulatedPeers:
             via=exchange.via,
         )
         source: Any = RandomWalkSource(discovery)
-        self._dialer.start(Candidates([], [source], host, host.seconds, metrics, SLOTS))
+        self._dialer.start(Candidates([], [source], clock, clock.seconds, metrics, SLOTS))
 
     def stop(self) -> None:
         """The node goes, and its peers find out."""
@@ -151,7 +153,7 @@ class SimulatedPeers:
         self.dialed[link] = None
         self._dialer.plan.peer_added(node.node_id, dialed=True)
         if len(self.dialed) >= SLOTS and self.filledAt is None:
-            self.filledAt = self._host.seconds()
+            self.filledAt = self._clock.seconds()
         link.whenEnded().addCallback(lambda _: self._dropped(link, node))
         return succeed(link)
 

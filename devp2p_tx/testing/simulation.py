@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -34,8 +34,9 @@ from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidSignature, ServerStopped
 from devp2p_tx.net.discv4 import TARGET_SIZE, DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
+from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing.dialing import Exchange, SimulatedPeers
-from devp2p_tx.testing.network import MemoryNetwork
+from devp2p_tx.testing.ether import Ether, EtherSocket
 
 #: Where all nodes listen.
 PORT = 30303
@@ -107,33 +108,35 @@ class SimulatedNode:
 
     def __init__(
         self,
-        network: MemoryNetwork,
+        ether: Ether,
         cryptography: SharedCryptography,
         exchange: Exchange,
+        random: Random,
         address: IPv4Address,
         bootnodes: list[Node],
     ) -> None:
-        key = PrivateKey.generate(network.random.randbytes)
-        host = network.host(str(address))
-        self.joined = host.seconds()
+        key = PrivateKey.generate(random.randbytes)
+        clock = ether.clock
+        self.joined = clock.rightNow
         self.number = as_number(key.public_key.node_id)
         self.node = Node(key.public_key, address, PORT, PORT)
-        self.host = host
-        local = LocalRecord(key, int((_START + self.joined) * 1000))
-        local.offer(Source.FLAG, 4, address, tcp=PORT)
+        local = LocalRecord(key, int(ether.unixTime() * 1000))
+        local.versions = (4,)
+        local.offer(Source.FLAG, 4, address, tcp=PORT, udp=PORT)
         self.discovery = DiscoveryV4(
             local,
-            host,
+            clock,
             MemoryNodeStore(),
             bootnodes=bootnodes,
-            seconds=host.seconds,
-            unixTime=lambda: _START + network.clock.rightNow,
-            random=Random(network.random.getrandbits(64)),  # noqa: S311 - it should be predictable
+            seconds=clock.seconds,
+            unixTime=ether.unixTime,
+            random=Random(random.getrandbits(64)),  # noqa: S311 - it should be predictable
             cryptography=cryptography.of(key.public_key),
         )
-        self.discovery.start(PORT)
-        chance = Random(network.random.getrandbits(64))  # noqa: S311
-        self.peers = SimulatedPeers(host, self.node, self.discovery, chance, exchange)
+        self._socket = EtherSocket(ether, address, PORT)
+        self.discovery.start(edge=cast(Any, self._socket))
+        chance = Random(random.getrandbits(64))  # noqa: S311
+        self.peers = SimulatedPeers(clock, self.node, self.discovery, chance, exchange)
 
     @property
     def isFilledInTime(self) -> bool:
@@ -144,6 +147,7 @@ class SimulatedNode:
         """Go, without a word."""
         self.peers.stop()
         self.discovery.stop()
+        self._socket.close()
 
 
 class Sample(NamedTuple):
@@ -178,7 +182,7 @@ class DiscoverySimulation:
     """
     A network of nodes that run discovery v4.
 
-    @ivar network: what joins them.
+    @ivar clock: the time of all nodes.
     @ivar nodes: those that are there; the first ones are the bootnodes, which stay.
     """
 
@@ -204,9 +208,10 @@ class DiscoverySimulation:
         @param joinTime: at the beginning nodes come one after the other within this time (seconds).
         @param bootnodes: how many nodes the others know at first.
         """
-        self.network = MemoryNetwork(seed, latency, loss)
+        self.clock = VirtualClock()
         self.nodes: list[SimulatedNode] = []
-        self._random = self.network.random
+        self._random = Random(seed)  # noqa: S311 - it should be predictable
+        self._ether = Ether(self.clock, self._random, lambda: _START + self.clock.rightNow, latency, loss)
         self._cryptography = SharedCryptography()
         self._exchange = Exchange(latency)
         self._addresses: set[int] = set()
@@ -216,14 +221,16 @@ class DiscoverySimulation:
             self._bootnodes.append(self._join().node)
         coming = size - bootnodes
         for number in range(coming):
-            self.network.clock.callLater(joinTime * (number + 1) / coming, self._join)
+            self.clock.callLater(joinTime * (number + 1) / coming, self._join)
         self._churnPause = churnInterval / (churn * size) if churn else 0.0
         if self._churnPause:
-            self.network.clock.callLater(joinTime + self._churnPause, self._replace)
+            self.clock.callLater(joinTime + self._churnPause, self._replace)
         self._results: list[int] = []
 
     def _join(self) -> SimulatedNode:
-        node = SimulatedNode(self.network, self._cryptography, self._exchange, self._newAddress(), self._bootnodes)
+        node = SimulatedNode(
+            self._ether, self._cryptography, self._exchange, self._random, self._newAddress(), self._bootnodes
+        )
         self.nodes.append(node)
         return node
 
@@ -241,7 +248,7 @@ class DiscoverySimulation:
         leaving = self.nodes.pop(self._random.randrange(self._bootnodeCount, len(self.nodes)))
         leaving.stop()
         self._join()
-        self.network.clock.callLater(self._churnPause, self._replace)
+        self.clock.callLater(self._churnPause, self._replace)
 
     def run(self, minutes: int, lookups: int = 60) -> Iterator[Sample]:
         """
@@ -254,15 +261,15 @@ class DiscoverySimulation:
         for _ in range(minutes):
             self._results = []
             for number in range(lookups):
-                self.network.clock.callLater((_MINUTE - LOOKUP_TIME) * number / lookups, self._lookUp)
-            self.network.advance(_MINUTE)
+                self.clock.callLater((_MINUTE - LOOKUP_TIME) * number / lookups, self._lookUp)
+            self.clock.advance(_MINUTE)
             yield self._sample()
 
     def stop(self) -> None:
         """Stop all nodes."""
         for node in self.nodes:
             node.stop()
-        self.network.settle()
+        self.clock.advance(0)
 
     def closest(self, target: bytes, count: int = WANTED, besides: SimulatedNode | None = None) -> list[SimulatedNode]:
         """
@@ -288,10 +295,10 @@ class DiscoverySimulation:
     def _sample(self) -> Sample:
         results = self._results or [0]
         there = {node.node.node_id for node in self.nodes}
-        old = [node for node in self.nodes if self.network.clock.rightNow - node.joined >= FILL_TIME]
+        old = [node for node in self.nodes if self.clock.rightNow - node.joined >= FILL_TIME]
         entries = [entry.node_id for node in self.nodes for entry in node.discovery.table]
         return Sample(
-            time=self.network.clock.rightNow,
+            time=self.clock.rightNow,
             nodes=len(self.nodes),
             lookups=len(self._results),
             share=sum(found >= ENOUGH for found in results) / len(results),

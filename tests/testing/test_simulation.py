@@ -76,7 +76,7 @@ class SimulationTests(SynchronousTestCase):
         simulation = DiscoverySimulation(5, joinTime=1.0, churn=0.0)
         list(simulation.run(minutes=1, lookups=1))
         simulation.stop()
-        self.assertEqual([call for node in simulation.nodes for call in node.host.getDelayedCalls()], [])
+        self.assertEqual(simulation.clock.getDelayedCalls(), [])
 
 
 class SharedCryptographyTests(SynchronousTestCase):
