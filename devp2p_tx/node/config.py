@@ -100,7 +100,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """
-        @raise ValueError: a number out of range, or a capability given twice.
+        @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
@@ -119,6 +119,8 @@ class ServerConfig:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
         if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
             raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
+        if self.discovery and not self.discoveryVersions:
+            raise ValueError("discovery is on, but without a version: it has v4 and v5")
         for url in self.dnsTrees:
             parse_url(url)
         NATSpecification.parse(self.nat)
