@@ -172,7 +172,7 @@ class Discv5:
 
     @property
     def challenges(self) -> int:
-        """How many challenges of ours may await an answer."""
+        """At how many endpoints a challenge of ours may await an answer."""
         return len(self._challenges)
 
     # -- calls --------------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ Rules:
     written with the session before is still read, until there is another.
   - A challenge lives for a second. Within it the same node at the same endpoint is challenged by the same datagram. It
     is gone after the first handshake that refers to it, be that good or bad: nobody can guess twice.
-  - But where what was challenged may have been an answer, in a session that we lost, the challenge may be in vain, since
-    only who asked something replies to one. So the next packet has a challenge of its own, and either may be replied to.
+  - But where what was challenged may have been an answer, in a session that we lost, the challenge may be in vain,
+    since only who asked something replies to one. So the next packet has a challenge of its own, and either may be
+    replied to.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from devp2p_tx.errors import HandshakeError, InvalidPublicKey
 
 #: Sessions that are kept; beyond it the one not used for the longest time goes.
 MAX_SESSIONS = 1024
-#: Challenges that are kept, however many are asked for within their life; beyond it the oldest one goes.
+#: Endpoints whose challenges are kept, however many are asked for within their life; beyond it the oldest one goes.
 MAX_CHALLENGES = 8192
-#: How often one node at one endpoint is challenged otherwise than before: as often as an answer has parts, and once more.
+#: How many different challenges there are for a node at an endpoint: as many as an answer has parts, and one more.
 MAX_HEADS = 6
 #: Seconds that a challenge is good for.
 CHALLENGE_LIFE = 1.0
@@ -254,7 +255,7 @@ class Challenge(NamedTuple):
 
 class Challenges:
     """
-    The challenges that await an answer, one for each endpoint.
+    The challenges that await an answer, of one node at each endpoint.
 
     Who makes up node ids does not get more of them: a challenge of another node at the same endpoint takes the place of
     the one before. So whoever forges an endpoint can spoil the handshakes of who is there; but only by coming between
