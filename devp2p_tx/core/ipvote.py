@@ -45,6 +45,7 @@ class EndpointVotes:
         "_contacts",
         "_leader",
         "_leader_lost_votes",
+        "_quiet_until",
         "_statements",
         "_votes",
         "contact_window",
@@ -70,6 +71,7 @@ class EndpointVotes:
         self._votes: dict[ExternalEndpoint, int] = {}
         self._leader: ExternalEndpoint | None = None
         self._leader_lost_votes = False
+        self._quiet_until = float("-inf")  # no statement is too old before
 
     def add_statement(self, host: IPAddress, endpoint: ExternalEndpoint, now: float) -> bool:
         """
@@ -132,9 +134,12 @@ class EndpointVotes:
             self._leader = best
 
     def _expire_statements(self, now: float) -> None:
+        if now <= self._quiet_until and len(self._statements) <= self.max_hosts:
+            return
         while self._statements:
             host, (_, stated) = next(iter(self._statements.items()))
             if stated >= now - self.window and len(self._statements) <= self.max_hosts:
+                self._quiet_until = stated + self.window
                 break
             self._withdraw(host)
 

@@ -47,7 +47,10 @@ class Allowance:
         @return: whether it was taken, and when all will be left again.
         """
         # A clock that went backwards must not lock anybody out for longer than a full burst.
-        full_at = min(max(full_at, now), now + self.tolerance + self.interval)
+        if full_at < now:
+            full_at = now
+        elif full_at > now + self.tolerance + self.interval:
+            full_at = now + self.tolerance + self.interval
         if full_at - now > self.tolerance - (amount - 1) * self.interval:
             return False, full_at
         return True, full_at + amount * self.interval
@@ -92,11 +95,11 @@ class SourceBudget:
         @param now: seconds of any monotonic clock.
         @param amount: count so many packets, all or none, at most a burst.
         """
-        if is_lan(source):
-            return True
         key = int(source) >> self._shift_4 if source.version == 4 else ~(int(source) >> self._shift_6)
         full_at = self._recent.get(key)
         if full_at is None:
+            if is_lan(source):
+                return True
             full_at = self._earlier.get(key, now)
             if len(self._recent) >= self.max_sources:
                 self._earlier, self._recent = self._recent, {}

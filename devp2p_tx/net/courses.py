@@ -82,7 +82,8 @@ class Course:
         self.run()
 
     def _failed(self, failure: Failure, node: Node) -> None:
-        failure.trap(DevP2PError)
+        if not isinstance(failure.value, DevP2PError):
+            failure.raiseException()
         self._steps.on_failure(node)
         self.run()
 

@@ -346,9 +346,9 @@ class KademliaNode:
     def _queryFailed(
         self, failure: Failure, node: Node, target: bytes, attempts: int
     ) -> Failure | Deferred[list[Node]]:
-        if failure.check(Timeout) and attempts:
+        if attempts and isinstance(failure.value, Timeout):
             return self.query(node, target, attempts)
-        if not failure.check(ServerStopped, CancelledError, OverBudget):
+        if not isinstance(failure.value, (ServerStopped, CancelledError, OverBudget)):
             self._trackFailure(node)
         return failure
 
@@ -404,10 +404,13 @@ class KademliaNode:
         self._rearm()
 
     def _silent(self, failure: Failure, node: Node, attempts: int) -> None:
-        if failure.trap(DevP2PError) and failure.check(Timeout) and attempts:
+        error = failure.value
+        if attempts and isinstance(error, Timeout):
             self._revalidate(node, attempts)
-        elif failure.check(OverBudget):
+        elif isinstance(error, OverBudget):
             self.table.on_unchecked(node)
+        elif not isinstance(error, DevP2PError):
+            failure.raiseException()
         else:
             self.table.on_no_pong(node, self.seconds())
 
@@ -533,14 +536,10 @@ class KademliaNode:
         self._alarmTime = due
 
     def _due(self) -> float | None:
-        due = self.table.get_timer()
-        waiting = [self._state.get_timer(), *self._sleepers.values()]
+        waiting = [self.table.get_timer(), self._state.get_timer(), *self._sleepers.values()]
         if not len(self.table):
             waiting.append(self._refreshTime + EMPTY_TABLE_INTERVAL)
-        for other in waiting:
-            if other is not None and (due is None or other < due):
-                due = other
-        return due
+        return min((time for time in waiting if time is not None), default=None)
 
     def _wake(self) -> None:
         self._alarm = None

@@ -82,6 +82,7 @@ class Rows(Generic[V]):
         for longest.
     @ivar expendable: keys of rows that matter little, in the order in which they go.
     @ivar changed: keys of rows to be written, or to be deleted if they are there no more; oldest change first.
+    @ivar rows: the rows, the one unchanged for longest first; only to be read.
     @ivar rewrite: whether all that was written before is void.
     """
 
@@ -90,30 +91,30 @@ class Rows(Generic[V]):
         self.expendable: dict[Key, None] = {}
         self.changed: dict[Key, None] = {}
         self.rewrite = False
-        self._rows: dict[Key, V] = {}
+        self.rows: dict[Key, V] = {}
 
     def get(self, key: Key) -> V | None:
         """The row, C{None} if there is none."""
-        return self._rows.get(key)
+        return self.rows.get(key)
 
     def put(self, key: Key, row: V) -> None:
         """Insert or replace a row, which is then the one changed last."""
-        self._rows.pop(key, None)
-        self._rows[key] = row
+        self.rows.pop(key, None)
+        self.rows[key] = row
         self._mark(key)
-        if len(self._rows) > self.limit:
-            self.delete(next(iter(self.expendable or self._rows)))
+        if len(self.rows) > self.limit:
+            self.delete(next(iter(self.expendable or self.rows)))
 
     def delete(self, key: Key) -> None:
         """Delete a row, if it is there."""
-        if self._rows.pop(key, None) is not None:
+        if self.rows.pop(key, None) is not None:
             self.expendable.pop(key, None)
             self._mark(key)
 
     def rewrite_all(self) -> None:
         """Have everything written anew."""
         self.rewrite = True
-        self.changed = dict.fromkeys(self._rows)
+        self.changed = dict.fromkeys(self.rows)
 
     def _mark(self, key: Key) -> None:
         self.changed[key] = None
@@ -121,10 +122,10 @@ class Rows(Generic[V]):
             self.rewrite_all()
 
     def __iter__(self) -> Iterator[tuple[Key, V]]:
-        return iter(list(self._rows.items()))
+        return iter(list(self.rows.items()))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
 
 class MemoryNodeStore:
@@ -206,7 +207,7 @@ class MemoryNodeStore:
         return endpoint.failures_v5 if v5 else endpoint.failures_v4
 
     def _endpoint(self, key: Key) -> Endpoint:
-        return self._endpoints.get(key) or _UNKNOWN
+        return self._endpoints.rows.get(key) or _UNKNOWN
 
     def _put_endpoint(self, key: Key, endpoint: Endpoint) -> None:
         """Those that never proved their address go first: anybody can make them with forged senders."""

@@ -4,6 +4,7 @@ What L{Discv4<devp2p_tx.core.discv4.protocol.Discv4>} hands out: the handles of 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from enum import Enum
 from typing import NamedTuple
 
@@ -33,17 +34,17 @@ class Call:
     Something asked of another node; the handle by which its outcome is told.
 
     @ivar node_id: whom we asked (32 bytes).
-    @ivar echo: the hash that the answer has to echo; empty if it echoes none, and before anything was sent.
+    @ivar awaited: by what an answer to it is found, which is its owner's; C{None} before anything was sent.
     @ivar deadline: when waiting ends; C{None} while nothing was sent, and when the call is over.
     """
 
-    __slots__ = ("deadline", "echo", "ip", "node_id", "port")
+    __slots__ = ("awaited", "deadline", "ip", "node_id", "port")
 
     def __init__(self, node_id: bytes, ip: IPAddress, port: int) -> None:
         self.node_id = node_id
         self.ip = ip
         self.port = port
-        self.echo = b""
+        self.awaited: Hashable = None
         self.deadline: float | None = None
 
     @property

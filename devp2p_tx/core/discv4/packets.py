@@ -239,8 +239,14 @@ def _fields(datagram: bytes, minimum: int, maximum: int) -> list[Field]:
     return read_list(datagram, read_field(datagram, MIN_SIZE, len(datagram)), minimum, maximum)
 
 
-def _decode_endpoint(data: bytes, field: Field) -> WireEndpoint:
-    packed, udp, tcp = read_list(data, field, 3, 3)
+def _endpoint_at(data: bytes, field: Field) -> WireEndpoint:
+    _, begin, _, stop = field
+    return _decode_endpoint(data[begin:stop])
+
+
+@lru_cache(maxsize=REMEMBERED_NEIGHBORS)
+def _decode_endpoint(data: bytes) -> WireEndpoint:
+    packed, udp, tcp = read_list(data, read_field(data, 0, len(data)), 3, 3)
     return WireEndpoint(read_bytes(data, packed), read_uint(data, udp, 2), read_uint(data, tcp, 2))
 
 
@@ -255,8 +261,8 @@ def _decode_enr_seq(data: bytes, fields: list[Field]) -> int:
 def _decode_ping(data: bytes) -> Ping:
     _, sender, recipient, expiration, *enr_seq = _fields(data, 4, 5)
     return Ping(
-        _decode_endpoint(data, sender),
-        _decode_endpoint(data, recipient),
+        _endpoint_at(data, sender),
+        _endpoint_at(data, recipient),
         read_uint(data, expiration),
         _decode_enr_seq(data, enr_seq),
     )
@@ -265,7 +271,7 @@ def _decode_ping(data: bytes) -> Ping:
 def _decode_pong(data: bytes) -> Pong:
     recipient, ping_hash, expiration, *enr_seq = _fields(data, 3, 4)
     return Pong(
-        _decode_endpoint(data, recipient),
+        _endpoint_at(data, recipient),
         read_bytes(data, ping_hash),
         read_uint(data, expiration),
         _decode_enr_seq(data, enr_seq),
@@ -355,6 +361,7 @@ def encode_enr_response(key: Signer, response: EnrResponse) -> bytes:
     return _seal(key, PacketType.ENRRESPONSE, write_bytes(response.request_hash), response.record)
 
 
+@lru_cache(maxsize=REMEMBERED_NEIGHBORS)
 def _endpoint(packed: bytes, udp: int, tcp: int) -> bytes:
     return write_list((write_bytes(packed), write_uint(udp), write_uint(tcp)))
 

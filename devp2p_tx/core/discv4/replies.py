@@ -9,11 +9,11 @@ byte, since signatures are not random, and an ENRREQUEST does not even say whom 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Hashable, Iterator
+from typing import Any, TypeVar
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.discv4.events import Call
+from devp2p_tx.core.discv4.events import Call, PingCall
 
 C = TypeVar("C", bound=Call)
 
@@ -37,7 +37,7 @@ class AwaitedReplies:
 
     def __init__(self) -> None:
         self._timeline: deque[tuple[float, Call]] = deque()
-        self._expected: dict[tuple[bytes, IPAddress], list[Call]] = {}
+        self._expected: dict[Hashable, list[Any]] = {}
         self._timeouts = 0
         self._clock_checked: float | None = None
 
@@ -52,23 +52,23 @@ class AwaitedReplies:
 
         @param echo: the hash that the answer has to echo; empty if it echoes none.
         """
-        call.echo = echo
-        self._expected.setdefault((echo, call.ip), []).append(call)
+        kind = PingCall if isinstance(call, PingCall) else type(call)
+        call.awaited = kind, echo, call.ip
+        self._expected.setdefault(call.awaited, []).append(call)
         self.wait(call, now)
 
     def candidates(self, echo: bytes, ip: IPAddress, kind: type[C]) -> list[C]:
-        """The calls of that kind that an answer from C{ip} may be for, whoever gives it."""
-        return [call for call in self._expected.get((echo, ip), ()) if isinstance(call, kind)]
+        """The calls of that kind that an answer from C{ip} may be for, whoever gives it; only to be read."""
+        return self._expected.get((kind, echo, ip)) or []
 
     def forget(self, call: Call) -> None:
         """Wait no longer."""
         call.deadline = None
-        key = (call.echo, call.ip)
-        calls = self._expected.get(key, [])
-        if call in calls:
+        calls = self._expected.get(call.awaited)
+        if calls is not None and call in calls:
             calls.remove(call)
             if not calls:
-                del self._expected[key]
+                del self._expected[call.awaited]
 
     def clear(self) -> None:
         """Wait for nothing."""
