@@ -142,6 +142,7 @@ def parse_address(text: str) -> IPAddress:
         raise InvalidAddress(f"not an IP address: {text!r}") from None
 
 
+@lru_cache(maxsize=PARSED_ADDRESSES)
 def from_packed(data: bytes) -> IPAddress | None:
     """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
     if len(data) == 4:

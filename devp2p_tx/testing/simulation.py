@@ -15,18 +15,17 @@ all nodes live in one process, the signer is simply looked up. The same seed mak
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
 from random import Random
 from typing import Any, NamedTuple, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import is_global
+from devp2p_tx.core.addresses import IPAddress, from_packed, is_global
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography, read_node
-from devp2p_tx.core.discv4.packets import Neighbor
+from devp2p_tx.core.discv4.packets import HASH_SIZE, Neighbor
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -52,8 +51,12 @@ _START = 1_700_000_000.25
 _MINUTE = 60.0
 
 
+#: Where a packet has the name of its signer.
+_SIGNER = slice(HASH_SIZE, HASH_SIZE + 32)
+
+
 class SharedCryptography:
-    """The keys of all nodes. A signature names the signer and the digest, and is not for the outside world."""
+    """The keys of all nodes. A signature is the signer's name, and not for the outside world."""
 
     def __init__(self) -> None:
         self._nodes: dict[Neighbor, Node] = {}
@@ -65,10 +68,10 @@ class SharedCryptography:
         self._signers[key.node_id] = key
         return _Share(self, key.node_id)
 
-    def recover(self, signature: bytes, digest: bytes) -> PublicKey:
+    def sender(self, datagram: bytes) -> PublicKey:
         """The signer of a packet."""
-        signer = self._signers.get(signature[:32])
-        if signer is None or signature[32:64] != digest:
+        signer = self._signers.get(datagram[_SIGNER])
+        if signer is None:
             raise InvalidSignature("no key can be recovered")
         return signer
 
@@ -91,11 +94,11 @@ class _Share:
     """One node's share of it."""
 
     def __init__(self, shared: SharedCryptography, name: bytes) -> None:
-        self._name = name
-        self.recover, self.node, self.record = shared.recover, shared.node, shared.record
+        self._signature = name + bytes(65 - len(name))
+        self.sender, self.node, self.record = shared.sender, shared.node, shared.record
 
     def sign(self, digest: bytes) -> bytes:
-        return self._name + digest + b"\0"
+        return self._signature
 
 
 class SimulatedNode:
@@ -112,7 +115,7 @@ class SimulatedNode:
         cryptography: SharedCryptography,
         exchange: Exchange,
         random: Random,
-        address: IPv4Address,
+        address: IPAddress,
         bootnodes: list[Node],
     ) -> None:
         key = PrivateKey.generate(random.randbytes)
@@ -234,11 +237,12 @@ class DiscoverySimulation:
         self.nodes.append(node)
         return node
 
-    def _newAddress(self) -> IPv4Address:
+    def _newAddress(self) -> IPAddress:
         """A public address, in a network that no other node is in."""
         while True:
             value = self._random.getrandbits(32)
-            address = IPv4Address(value)
+            address = from_packed(value.to_bytes(4, "big"))
+            assert address is not None
             if value >> 8 not in self._addresses and is_global(address):
                 self._addresses.add(value >> 8)
                 return address

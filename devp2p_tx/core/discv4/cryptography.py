@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
-from devp2p_tx.core.discv4.packets import Neighbor
+from devp2p_tx.core.discv4.packets import Neighbor, recover_sender
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 
@@ -33,8 +33,8 @@ class Cryptography(Protocol):
     def sign(self, digest: bytes) -> bytes:
         """Sign a packet, as L{PrivateKey.sign} does."""
 
-    def recover(self, signature: bytes, digest: bytes) -> PublicKey:
-        """The signer of a packet, as L{PublicKey.recover} finds it."""
+    def sender(self, datagram: bytes) -> PublicKey:
+        """The signer of a packet, as L{recover_sender} finds it."""
 
     def node(self, told: Neighbor) -> Node:
         """A node that another told us of, as L{read_node} reads it."""
@@ -48,6 +48,6 @@ class OwnCryptography:
 
     def __init__(self, key: PrivateKey) -> None:
         self.sign = key.sign
-        self.recover = PublicKey.recover
+        self.sender = recover_sender
         self.node = lru_cache(maxsize=REMEMBERED_NODES)(read_node)
         self.record = Record.decode

@@ -53,10 +53,6 @@ class PacketType(IntEnum):
     ENRRESPONSE = 6
 
 
-#: Addresses that packets repeat, such as our own in each PING, are read once.
-_read_address = lru_cache(maxsize=REMEMBERED_NEIGHBORS)(from_packed)
-
-
 class WireEndpoint(NamedTuple):
     """
     An address as packets have it.
@@ -72,7 +68,7 @@ class WireEndpoint(NamedTuple):
     @property
     def ip(self) -> IPAddress | None:
         """The address, unwrapped, if it is one."""
-        return _read_address(self.packed)
+        return from_packed(self.packed)
 
 
 #: The endpoint of one who does not know it.
@@ -135,7 +131,7 @@ class Neighbor(NamedTuple):
     @property
     def ip(self) -> IPAddress | None:
         """The address, unwrapped, if it is one."""
-        return _read_address(self.packed)
+        return from_packed(self.packed)
 
 
 class Neighbors(NamedTuple):
@@ -198,14 +194,13 @@ def decode_payload(datagram: bytes) -> Payload:
     return _DECODERS[datagram[_SIGNATURE_END]](datagram)
 
 
-def recover_sender(datagram: bytes, recover: Callable[[bytes, bytes], PublicKey] = PublicKey.recover) -> PublicKey:
+def recover_sender(datagram: bytes) -> PublicKey:
     """
     The key that signed a datagram of a valid size.
 
-    @param recover: finds the signer of a signature over a digest.
     @raise InvalidSignature: none did.
     """
-    return recover(datagram[HASH_SIZE:_SIGNATURE_END], keccak256(datagram[_SIGNATURE_END:]))
+    return PublicKey.recover(datagram[HASH_SIZE:_SIGNATURE_END], keccak256(datagram[_SIGNATURE_END:]))
 
 
 def decode(datagram: bytes) -> tuple[Payload, PublicKey]:

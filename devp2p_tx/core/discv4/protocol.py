@@ -422,7 +422,7 @@ class Discv4:
         if not self._is_awaited(payload, ip):
             return Refusal.UNSOLICITED
         try:
-            sender = packets.recover_sender(data, self._cryptography.recover)
+            sender = self._cryptography.sender(data)
         except InvalidSignature:
             return Refusal.BAD_SIGNATURE
         return self._dispatch(payload, packets.datagram_hash(data), _Source(sender, ip, port, now, unix_time))

@@ -338,8 +338,8 @@ class BudgetTests(ProtocolTestCase):
         def work(*args: object) -> bytes:
             raise AssertionError("work was done for nothing")
 
-        for step in ("has_hash", "decode_payload", "recover_sender"):
-            self.patch(packets, step, work)
+        for owner, step in ((packets, "has_hash"), (packets, "decode_payload"), (PublicKey, "recover")):
+            self.patch(owner, step, work)
 
     def test_before_any_work(self) -> None:
         """Over its budget, a source costs neither a hash nor a curve operation."""
@@ -367,7 +367,7 @@ class CheapRefusalTests(ProtocolTestCase):
         def recover(*args: object) -> PublicKey:
             raise AssertionError("a signature was looked at for nothing")
 
-        self.patch(packets, "recover_sender", recover)
+        self.patch(PublicKey, "recover", recover)
         self.assertEqual(self.receive(pong), Refusal.UNSOLICITED)
         self.assertEqual(self.receive(neighbors), Refusal.UNSOLICITED)
         self.assertEqual(self.receive(expired), Refusal.EXPIRED)
