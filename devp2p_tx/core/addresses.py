@@ -204,11 +204,12 @@ def relay_fault(sender: IPAddress, ip: IPAddress | None) -> str | None:
     return None
 
 
-def _prefix(ip: IPAddress, bits: int) -> tuple[int, int]:
-    """The family's width and the first C{bits} bits (or all that there are)."""
+def _prefix(ip: IPAddress, bits: int) -> int:
+    """The first C{bits} bits (or all that there are), of IPv6 the complement, which is no prefix of IPv4."""
     bare = unwrap(ip)
-    width = bare.max_prefixlen
-    return width, int(bare) >> max(width - bits, 0)
+    if isinstance(bare, IPv6Address):
+        return ~(int(bare) >> max(128 - bits, 0))
+    return int(bare) >> max(32 - bits, 0)
 
 
 def same_net(bits: int, a: IPAddress, b: IPAddress) -> bool:
@@ -293,7 +294,7 @@ class DistinctNetSet:
     def __init__(self, subnet_bits: int, limit: int) -> None:
         self.subnet_bits = subnet_bits
         self.limit = limit
-        self._counts: dict[tuple[int, int], int] = {}
+        self._counts: dict[int, int] = {}
 
     def add(self, ip: IPAddress) -> bool:
         """Count the address; false, and nothing is counted, if its network is full."""

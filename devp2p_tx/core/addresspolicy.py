@@ -107,7 +107,9 @@ class AddressPolicy:
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
         """As L{devp2p_tx.core.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
-        if ip is not None and kinds(ip):
+        if ip is not None:
+            if not kinds(ip):
+                return None
             place = self._home.place(ip)
             if place >= 0 and sender in self._home.networks[place]:
                 return None

@@ -8,6 +8,8 @@ be full again.)
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from devp2p_tx.core.addresses import IPAddress, is_lan
 
 #: Packets a second that one source may send for ever, and how many it may send at once.
@@ -95,7 +97,8 @@ class SourceBudget:
         @param now: seconds of any monotonic clock.
         @param amount: count so many packets, all or none, at most a burst.
         """
-        key = int(source) >> self._shift_4 if source.version == 4 else ~(int(source) >> self._shift_6)
+        is_ipv4 = isinstance(source, IPv4Address)
+        key = int(source) >> self._shift_4 if is_ipv4 else ~(int(source) >> self._shift_6)
         full_at = self._recent.get(key)
         if full_at is None:
             if is_lan(source):

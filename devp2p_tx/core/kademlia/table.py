@@ -356,8 +356,11 @@ class Table(Generic[N]):
 
     def get_timer(self) -> float | None:
         """When to call L{handle_timer} next, C{None} if nothing is due; asked again after every other call."""
-        times = (self._fast.next_time, self._slow.next_time, self._refresh_time)
-        return min((time for time in times if time is not None), default=None)
+        due = self._refresh_time
+        for time in (self._fast.next_time, self._slow.next_time):
+            if time is not None and (due is None or time < due):
+                due = time
+        return due
 
     def handle_timer(self, now: float) -> list[Action[N]]:
         """What is due now, to be done by the caller."""
