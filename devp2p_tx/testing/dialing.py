@@ -96,6 +96,7 @@ class SimulatedPeers:
     The peers of one simulated node.
 
     @ivar dialed: those that it dialled.
+    @ivar inbound: those that dialled it.
     @ivar filledAt: when its dialled slots were all taken for the first time (seconds); C{None} before.
     """
 
@@ -109,7 +110,7 @@ class SimulatedPeers:
         self.dialed: dict[_Link, None] = {}  # in their order, so that all runs are alike
         self.filledAt: float | None = None
         self._clock = clock
-        self._inbound: dict[_Link, None] = {}
+        self.inbound: dict[_Link, None] = {}
         self._exchange, self._place = exchange, (str(node.ip), node.tcp)
         exchange.peers[self._place] = self
         metrics = Metrics()
@@ -136,15 +137,15 @@ class SimulatedPeers:
         """The node goes, and its peers find out."""
         self._dialer.stop()
         del self._exchange.peers[self._place]
-        for link in [*self.dialed, *self._inbound]:
+        for link in [*self.dialed, *self.inbound]:
             link.end()
 
     def welcome(self, link: _Link) -> None:
         """Somebody dials this node."""
-        if len(self._inbound) < INBOUND_SLOTS:
+        if len(self.inbound) < INBOUND_SLOTS:
             link.isWelcome = True
-            self._inbound[link] = None
-            link.whenEnded().addCallback(lambda _: self._inbound.pop(link))
+            self.inbound[link] = None
+            link.whenEnded().addCallback(lambda _: self.inbound.pop(link))
 
     def _setUp(self, link: Any, flags: ConnectionFlags, node: Node) -> Deferred[Any]:
         if not link.isWelcome or len(self.dialed) >= 2 * SLOTS:

@@ -143,6 +143,16 @@ class SlotTests(LedgerTestCase):
             Round(2, failed=(2,)),
         )
 
+    def test_added_twice(self) -> None:
+        """A peer takes one place, whatever is said of it last; and none once it is gone."""
+        plan = make_plan(max_dialed=3)
+        for dialed, free in ((True, 4), (True, 4), (False, 6), (True, 4)):
+            plan.peer_added(node(1).node_id, dialed)
+            self.assertEqual(plan.free_slots, free)
+        for _ in range(2):
+            plan.peer_removed(node(1).node_id)
+            self.assertEqual(plan.free_slots, 6)
+
     def test_max_active(self) -> None:
         """However many places there are, no more dials than that are under way."""
         self.play(

@@ -28,6 +28,22 @@ class TestVirtualClock(SynchronousTestCase):
         self.clock.advance(1)
         self.assertEqual(heard, [0, 1, 2, 3, 4])
 
+    def test_posts(self) -> None:
+        heard: list[tuple[str, float]] = []
+
+        def note(what: str) -> None:
+            heard.append((what, self.clock.seconds()))
+
+        self.clock.post(3, note, "slow")
+        self.clock.callLater(3, note, "called after it")
+        self.clock.post(1, note, "sooner than the one before")
+        self.clock.callLater(2, note, "between")
+        self.clock.post(3, note, "last")
+        self.clock.advance(2)
+        self.assertEqual(heard, [("sooner than the one before", 1), ("between", 2)])
+        self.clock.advance(10)
+        self.assertEqual(heard[2:], [("slow", 3), ("called after it", 3), ("last", 3)])
+
     def test_reset(self) -> None:
         sooner, later = (self.clock.callLater(10, self.note) for _ in range(2))
         sooner.reset(2)

@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.testing.simulation}: a small network of the kind that C{be
 
 from __future__ import annotations
 
+from collections import Counter
 from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,7 @@ from devp2p_tx.core.discv4.packets import Neighbor, PacketType, encode_neighbors
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidPublicKey, InvalidSignature
-from devp2p_tx.testing.dialing import SLOTS
+from devp2p_tx.testing.dialing import INBOUND_SLOTS, SLOTS
 from devp2p_tx.testing.simulation import DiscoverySimulation, SharedCryptography
 
 TARGET = bytes(64)
@@ -41,6 +42,16 @@ class SimulationTests(SynchronousTestCase):
         self.assertGreater(sample.old, 30)
         self.assertEqual(sample.filled, 1.0)
         self.assertGreaterEqual(sample.dialed, SLOTS)
+
+    def test_full(self) -> None:
+        """A node that has no slot left refuses, and is not dialled for a while."""
+        simulation = DiscoverySimulation(60, seed=1, churn=0.0, joinTime=5.0)
+        list(simulation.run(minutes=2, lookups=0))
+        inbound = Counter(link for node in simulation.nodes for link in node.peers.dialed)
+        self.assertEqual(set(inbound.values()), {1})
+        self.assertEqual(max(len(node.peers.inbound) for node in simulation.nodes), INBOUND_SLOTS)
+        self.assertEqual(sum(len(node.peers.inbound) for node in simulation.nodes), len(inbound))
+        simulation.stop()
 
     def test_reproducible(self) -> None:
         """The same seed makes the same things happen, another one others."""
