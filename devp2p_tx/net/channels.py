@@ -40,7 +40,7 @@ class Channel:
 
     @ivar capability: what is spoken here.
     @ivar offset: the code on the wire of its message 0.
-    @ivar protocol: who speaks it.
+    @ivar protocol: who speaks it, until the end.
     @ivar queued: what waits because the peer does not read: payloads, and L{MESSAGE_COST} for each (bytes).
     @ivar pulls: whether a pull producer wants to be asked for more.
     """
@@ -242,5 +242,7 @@ class Channel:
             if producer is not None:
                 producer.stopProducing()
         finally:
+            protocol = self.protocol
+            del self.protocol  # which holds us: what is gone should not wait for the garbage collector
             if self._connected:
-                self.protocol.connectionLost(reason)
+                protocol.connectionLost(reason)

@@ -88,7 +88,7 @@ class RLPxProtocol(Protocol):
     @ivar closed: nothing more is sent or received.
     @ivar remoteKey: the peer's static key, once known.
     @ivar localKey: ours.
-    @ivar channels: what is spoken with this peer, once started.
+    @ivar channels: what is spoken with this peer, from the start to the end.
     """
 
     def __init__(
@@ -265,7 +265,8 @@ class RLPxProtocol(Protocol):
                 alarm.cancel()
         if self._cause is not None:
             reason = Failure(self._cause)
-        for channel in self.channels:
+        channels, self.channels = self.channels, []
+        for channel in channels:
             try:
                 channel.connectionLost(reason)
             except Exception:
