@@ -89,9 +89,8 @@ class Channel:
     def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
         """Give C{send} a message, and count it; the size of its frame (bytes)."""
         size = send(self.offset + code, payload)
-        count = self._sent[code]
-        count[0] += 1
-        count[1] += size
+        self._sent.messages[code] += 1
+        self._sent.bytes[code] += size
         if self._observe is not None:
             self._observe(True, self.capability, code, len(payload))
         return size
