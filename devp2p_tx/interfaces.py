@@ -127,7 +127,7 @@ class INodeSource(Interface):
 
 class IPortMapper(Interface):
     """
-    A way through a NAT, such as a router that was found; who uses it asks one thing at a time.
+    A way through a NAT, such as a router that was found; it may be asked several things at once.
 
     What it returns fails with L{devp2p_tx.errors.PortMappingError}, within a bounded time. Cancelling it lets go of
     everything at once; what was asked of the router may have happened all the same.

@@ -14,7 +14,6 @@ Wants Go; builds its side under build/bench.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import socket
@@ -26,7 +25,17 @@ from time import monotonic, time
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.sides import GO, NAMES, Rates, buildGo, compare, cpuSeconds, keepOffServersCore, serving  # noqa: E402
+from bench.sides import (  # noqa: E402
+    NAMES,
+    Rates,
+    buildGo,
+    comparison,
+    cpuSeconds,
+    keepOffServersCore,
+    serverCommand,
+    serving,
+    sideBySide,
+)
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey  # noqa: E402
 from devp2p_tx.core.discv4 import packets  # noqa: E402
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint  # noqa: E402
@@ -44,13 +53,6 @@ ROWS = [
 ]
 _TYPE = 97
 _ANSWERS = {PacketType.PING: PacketType.PONG, PacketType.FINDNODE: PacketType.NEIGHBORS}
-
-
-def command(name: str, nodes: int) -> list[str]:
-    """What runs a server."""
-    if name == "go":
-        return [str(GO), "discv4-serve", "--nodes", str(nodes)]
-    return [sys.executable, str(ROOT / "bench" / "discv4" / "server.py"), "--nodes", str(nodes)]
 
 
 class Client:
@@ -125,7 +127,7 @@ class Client:
 def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) -> Rates:
     """One measurement: answers a second, and answers for each second of the server's processor time."""
     label, nodes, kind, datagrams = row
-    with serving(command(name, nodes)) as (server, address):
+    with serving(serverCommand("discv4", name, nodes)) as (server, address):
         client = Client(address["port"])
         client.bond()
         client.measure(kind, datagrams, seconds / 4)  # warms up
@@ -140,21 +142,11 @@ def measure(name: str, row: tuple[str, int, PacketType, int], seconds: float) ->
 
 def main() -> None:
     """Measure, and compare."""
-    parser = argparse.ArgumentParser(description="discovery v4: answers a second, side by side")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", default="python,go")
-    options = parser.parse_args()
-    names = options.only.split(",")
+    options = comparison("discovery v4: answers a second, side by side").parse_args()
     keepOffServersCore()
-    if "go" in names:
+    if "go" in options.only:
         buildGo()
-    for row in ROWS:
-        rates: dict[str, list[Rates]] = {name: [] for name in names}
-        for _ in range(options.repeat):
-            for name in names:
-                rates[name].append(measure(name, row, options.seconds))
-        print(json.dumps(compare(row[0], rates)), flush=True)
+    sideBySide(ROWS, measure, options)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ Wants Go; builds its side under build/bench.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -26,7 +25,18 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from bench.sides import GO, NAMES, Rates, buildGo, compare, cpuSeconds, keepOffServersCore, serving  # noqa: E402
+from bench.sides import (  # noqa: E402
+    GO,
+    NAMES,
+    Rates,
+    buildGo,
+    comparison,
+    cpuSeconds,
+    keepOffServersCore,
+    serverCommand,
+    serving,
+    sideBySide,
+)
 
 #: Neighbours of a server that tells sixteen nodes of a bucket or three.
 MANY = 32
@@ -42,13 +52,6 @@ ROWS = [
     ("handshakes", "handshake", 0),
 ]
 TIMEOUT = 120
-
-
-def serverCommand(name: str, nodes: int) -> list[str]:
-    """What runs a server."""
-    if name == "go":
-        return [str(GO), "discv5-serve", "--nodes", str(nodes)]
-    return [sys.executable, str(ROOT / "bench" / "discv5" / "server.py"), "--nodes", str(nodes)]
 
 
 def ask(server: dict[str, Any], pid: int, workload: str, seconds: float) -> tuple[dict[str, Any], float]:
@@ -70,7 +73,7 @@ def ask(server: dict[str, Any], pid: int, workload: str, seconds: float) -> tupl
 def measure(name: str, row: tuple[str, str, int], seconds: float) -> Rates:
     """One measurement: answers a second, and answers for each second of the server's processor time."""
     label, workload, nodes = row
-    with serving(serverCommand(name, nodes)) as (server, address):
+    with serving(serverCommand("discv5", name, nodes)) as (server, address):
         result, spent = ask(address, server.pid, workload, seconds)
     answers = result["answers"]
     rates = answers / result["seconds"], answers / spent
@@ -82,23 +85,13 @@ def measure(name: str, row: tuple[str, str, int], seconds: float) -> Rates:
 
 def main() -> None:
     """Measure, and compare."""
-    parser = argparse.ArgumentParser(description="discovery v5: answers and handshakes a second, side by side")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--only", default="python,go")
+    parser = comparison("discovery v5: answers and handshakes a second, side by side")
     parser.add_argument("--rows", default=",".join(workload for _, workload, _ in ROWS))
     options = parser.parse_args()
-    names, workloads = options.only.split(","), options.rows.split(",")
+    workloads = options.rows.split(",")
     keepOffServersCore()
     buildGo()
-    for row in ROWS:
-        if row[1] not in workloads:
-            continue
-        rates: dict[str, list[Rates]] = {name: [] for name in names}
-        for _ in range(options.repeat):
-            for name in names:
-                rates[name].append(measure(name, row, options.seconds))
-        print(json.dumps(compare(row[0], rates)), flush=True)
+    sideBySide([row for row in ROWS if row[1] in workloads], measure, options)
 
 
 if __name__ == "__main__":

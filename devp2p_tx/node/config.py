@@ -100,7 +100,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """
-        @raise ValueError: a number out of range, or a capability given twice.
+        @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
@@ -117,14 +117,19 @@ class ServerConfig:
             datagramDescriptor(self.discoveryPort)
         elif self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
-        if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
-            raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
+        self._checkVersions()
         for url in self.dnsTrees:
             parse_url(url)
         NATSpecification.parse(self.nat)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
+
+    def _checkVersions(self) -> None:
+        if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
+            raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
+        if self.discovery and not self.discoveryVersions:
+            raise ValueError("discovery is on, but without a version: it has v4 and v5")
 
     @property
     def listens(self) -> tuple[int | str, ...]:

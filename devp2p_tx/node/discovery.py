@@ -82,7 +82,7 @@ class Discovery:
     """
     From L{start} to L{stop}, once.
 
-    @ivar discv4: discovery v4, if it is on and started.
+    @ivar discv4: discovery v4, if it is on, while it runs.
     @ivar discv5: discovery v5, likewise.
     """
 
@@ -267,7 +267,8 @@ class Discovery:
         for alarm in self._alarms:
             if alarm.active():
                 alarm.cancel()
-        for protocol in self.protocols:
+        running, self.discv4, self.discv5 = self.protocols, None, None
+        for protocol in running:
             await protocol.stop()
         if self._edge is not None:
             await self._edge.close()

@@ -503,7 +503,7 @@ class Server(service.Service):
         if self._phase is _Phase.NEW:
             return Node(self.config.key.public_key, IPv4Address("127.0.0.1"))
         node = self._discovery.self()
-        if self._discovery.protocols:
+        if self.config.discovery:
             return node
         if (named := self._listeners.named) is not None:
             return Node(node.public_key, None, named.port, 0, named.host)

@@ -7,9 +7,7 @@ and the error for what is accepted.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from zlib import crc32
 
 from hypothesis import given
@@ -30,8 +28,9 @@ from devp2p_tx.core.forkid import (
     RemoteStale,
 )
 from devp2p_tx.errors import InvalidRLP
+from tests.vectors import load
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "forkid.json").read_text())
+VECTORS = load("forkid")
 ALL_CHAINS = {**CHAINS, "mainnet without time forks": replace(MAINNET, time_forks=())}
 
 

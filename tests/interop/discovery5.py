@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.calls import lookup_distances
@@ -21,7 +20,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.errors import LocalProtocolError
-from tests.interop.foreign import ForeignError, ForeignNode
+from tests.interop.foreign import ForeignError, ForeignNode, ForeignTestCase
 from tests.interop.ournode import OurNode
 from tests.interop.ours import OurPeer
 
@@ -40,25 +39,8 @@ VOTES = 10
 T = TypeVar("T")
 
 
-class DiscoveryTestCase(TestCase):
-    """
-    Brings up nodes.
-
-    @cvar foreign: the kind of the foreign ones.
-    """
-
-    timeout = 150
-    foreign: type[ForeignNode]
-
-    def setUp(self) -> None:
-        """Build the program, which blocks, so that no test's time is spent on it."""
-        self.foreign.build()
-
-    async def theirs(self, **flags: Any) -> ForeignNode:
-        """A foreign node that runs until the test ends; for the flags see L{ForeignNode.start}."""
-        node = await self.foreign.start(**flags)
-        self.addCleanup(lambda: Deferred.fromCoroutine(node.close()))
-        return node
+class DiscoveryTestCase(ForeignTestCase[ForeignNode]):
+    """Brings up nodes."""
 
     async def ours(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -20,22 +19,21 @@ from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 
 from devp2p_tx.errors import DisconnectReason, reason_text
-from devp2p_tx.net.oneshot import OneShot
-from tests.interop.journal import Event, Journal
+from tests.interop.journal import Event
+from tests.interop.programs import ToldProgram, spawn
 
 #: How long a build may take, which downloads what it needs (seconds).
 BUILD_TIMEOUT = 900
-#: How long a process may take to end when its input is closed, before it is killed (seconds).
-END_TIMEOUT = 10.0
-#: How much of what a process complains of is kept for a test's report (bytes).
+#: How much of what a build complains of is kept for a test's report (characters).
 MAX_COMPLAINT = 4096
+
+F = TypeVar("F", bound="ForeignProcess")
 
 _HERE = Path(__file__).resolve().parent
 
@@ -148,18 +146,10 @@ def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
 # Processes.
 
 
-class ForeignProcess(ProcessProtocol):
-    """A program of theirs, and what it says."""
+class ForeignProcess(ToldProgram):
+    """A program of theirs."""
 
     _builder: ClassVar[Callable[[], list[str]]]
-
-    def __init__(self) -> None:
-        self._journal = Journal(type(self).__name__)
-        self._line = b""
-        self._complaint = b""
-        self._ended: OneShot[None] = OneShot()
-
-    # What a test does.
 
     @classmethod
     def build(cls) -> list[str]:
@@ -176,11 +166,7 @@ class ForeignProcess(ProcessProtocol):
     @classmethod
     async def start(cls, **flags: Any) -> Self:
         """Run it; C{maxPeers=1} is the flag C{--max-peers 1}, and C{noDial=True} is C{--no-dial}."""
-        from twisted.internet import reactor
-
-        process = cls()
-        command = [*cls.build(), *_arguments(flags)]
-        reactor.spawnProcess(process, command[0], command, env=os.environ)
+        process = spawn(cls(), *cls.build(), *_arguments(flags))
         try:
             process._ready(await process.expect("ready"))
         except BaseException:
@@ -192,50 +178,35 @@ class ForeignProcess(ProcessProtocol):
         """It runs, and tells who it is."""
         raise NotImplementedError
 
-    def command(self, cmd: str, **fields: Any) -> None:
-        """Tell it to do something."""
-        self.transport.write(json.dumps({"cmd": cmd, **fields}).encode() + b"\n")
-
-    def expect(self, event: str, **fields: Any) -> Deferred[Event]:
-        """See L{Journal.expect}."""
-        return self._journal.expect(event, **fields)
-
     async def stop(self) -> None:
         """Have it end as it should: a peer tells its peers that it quits."""
         self.command("stop")
         await self.expect("stopped")
-        await self._ended.when()
+        await self.whenEnded()
 
-    async def close(self) -> None:
-        """End it, however it stands."""
-        from twisted.internet import reactor
-
+    def _tellToEnd(self) -> None:
         self.transport.closeStdin()
-        ended = self._ended.when()
-        kill = reactor.callLater(END_TIMEOUT, self._kill)
-        await ended
-        if kill.active():
-            kill.cancel()
 
-    def _kill(self) -> None:
-        self.transport.signalProcess("KILL")
 
-    # What the process does.
+class ForeignTestCase(TestCase, Generic[F]):
+    """
+    Runs foreign programs.
 
-    def outReceived(self, data: bytes) -> None:
-        """See C{ProcessProtocol}."""
-        *lines, self._line = (self._line + data).split(b"\n")
-        for line in lines:
-            self._journal.record(**json.loads(line))
+    @cvar foreign: the kind of them.
+    """
 
-    def errReceived(self, data: bytes) -> None:
-        """See C{ProcessProtocol}."""
-        self._complaint = (self._complaint + data)[-MAX_COMPLAINT:]
+    timeout = 150
+    foreign: type[F]
 
-    def processEnded(self, reason: Failure) -> None:
-        """See C{ProcessProtocol}."""
-        self._journal.end(f"it ended: {reason.getErrorMessage()} {self._complaint.decode(errors='replace')}")
-        self._ended.fire(None)
+    def setUp(self) -> None:
+        """Build the program, which blocks, so that no test's time is spent on it."""
+        self.foreign.build()
+
+    async def theirs(self, **flags: Any) -> F:
+        """One that runs until the test ends; for the flags see C{start} of its kind."""
+        process = await self.foreign.start(**flags)
+        self.addCleanup(lambda: Deferred.fromCoroutine(process.close()))
+        return process
 
 
 def _arguments(flags: dict[str, Any]) -> Iterator[str]:

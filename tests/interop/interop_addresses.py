@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import sys
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 from twisted.internet.task import deferLater
 
@@ -22,11 +21,10 @@ from devp2p_tx.core.outgoing import (
 )
 from tests.interop.familynode import keyOf
 from tests.interop.liar import treeURL
-from tests.interop.namespaces import Host, Program
+from tests.interop.namespaces import Host
+from tests.interop.programs import OURS, Program
 from tests.interop.routers import RouterTestCase
 
-ROOT = Path(__file__).parents[2]
-PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 LIAR, NAMES = 3, 4
 _TABLE = ("inet", "watch")
 #: Networks that a node at 192.168.1.2 has no business in, unless its user says so...
@@ -70,7 +68,7 @@ class AddressTestCase(RouterTestCase):
 
     def python(self, host: Host, module: str, *arguments: str) -> Program:
         """Run one of our own programs."""
-        return host.spawn(sys.executable, "-m", f"tests.interop.{module}", *arguments, **PYTHON)
+        return host.spawn(sys.executable, "-m", f"tests.interop.{module}", *arguments, **OURS)
 
     async def node(self, *options: str) -> Program:  # type: ignore[override]
         """A node that believes in both."""

@@ -28,7 +28,7 @@ from devp2p_tx.node.server import Server
 from devp2p_tx.testing import ScriptedPeer, Stage
 from tests.integration.test_server_tcp import TCPTestCase, keyOf
 from tests.interop.namespaces import Host, Network
-from tests.interop.programs import Program, freePort, node, nodeEnvironment, tool
+from tests.interop.programs import OURS, Program, freePort, node, spawn, tool
 
 HAPROXY = """
 defaults
@@ -86,7 +86,7 @@ class EndpointTestCase(TCPTestCase):
         self.folder = Path(folder.name)
 
     def run_(self, *command: str, **env: str) -> Program:
-        program = Program.start(*command, env=env)
+        program = spawn(Program(), *command, **env)
         self.addCleanup(program.close)
         return program
 
@@ -194,7 +194,7 @@ class HAProxyTests(EndpointTestCase):
             *("--listen", "haproxy:tcp:30303:interface=127.0.0.1", "--log-level", "debug", "--no-discovery"),
             *("--data-dir", str(self.folder)),
         )
-        ours = self.run_(*host.inside(*command), **nodeEnvironment())
+        ours = self.run_(*host.inside(*command), **OURS)
         await ours.says("node enode://")
         text = HAPROXY.format(frontend="127.0.0.1:4000", backend="127.0.0.1:30303", header="send-proxy-v2")
         self.run_(*host.inside(tool("haproxy"), "-db", "-f", self.write("haproxy.cfg", text)))
@@ -202,7 +202,7 @@ class HAProxyTests(EndpointTestCase):
         client = self.run_(*host.inside("python3", "-c", CLIENT, "4000", *probe))
         await client.says("connected")
         await ours.says(r"refused 23\.55\.1\.242:\d+: too many attempts")
-        self.assertEqual(ours.output.count("refused "), 1, ours.output)
+        self.assertEqual(len([line for line in ours.lines if "refused " in line]), 1, ours.lines)
 
 
 class SystemdTests(EndpointTestCase):
@@ -211,7 +211,7 @@ class SystemdTests(EndpointTestCase):
     async def test_both_sockets(self) -> None:
         """RLPx on the one, discovery on the other; both are there before the node is."""
         tcp, udp = freePort(), freePort(socket.SOCK_DGRAM)
-        environment = [f"-E{name}={value}" for name, value in nodeEnvironment().items()]
+        environment = [f"-E{name}={value}" for name, value in OURS.items()]
         activate = tool("systemd-socket-activate")
         program = self.run_(
             *(activate, *environment, "--datagram", "-l", f"127.0.0.1:{udp}"),
@@ -232,9 +232,9 @@ class SystemdTests(EndpointTestCase):
 
     async def test_no_socket(self) -> None:
         """A node that was given none says so, and ends."""
-        program = self.run_(*node("--listen", "systemd:domain=INET:index=0"), **nodeEnvironment())
+        program = self.run_(*node("--listen", "systemd:domain=INET:index=0"), **OURS)
         await program.says(r"cannot listen on 'systemd:domain=INET:index=0'")
-        self.assertNotIn("Traceback", program.output)
+        self.assertEqual([line for line in program.lines if "Traceback" in line], [])
 
 
 class SOCKS5Tests(EndpointTestCase):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
@@ -17,9 +16,9 @@ from devp2p_tx.core.addresses import parse_address
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from tests.interop.familynode import keyOf
 from tests.interop.journal import PATIENCE
-from tests.interop.namespaces import Host, Network, Program, Switch
+from tests.interop.namespaces import Host, Network, Switch
+from tests.interop.programs import OURS, Program
 
-ROOT = Path(__file__).parents[2]
 PORT = 30303
 FOUR, SIX, BOTH = (4,), (6,), (4, 6)
 #: What takes a port.
@@ -61,7 +60,7 @@ class FamiliesCase(TestCase):
         """A node on a host, with places for all others."""
         every = ("--network", "none", "--max-peers", "40", "--dial-ratio", "2", "--listen", str(PORT))
         words = (sys.executable, "-m", "tests.interop.familynode", str(number), *every, *options)
-        return host.spawn(*words, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
+        return host.spawn(*words, **OURS)
 
     def common(self, one: int, other: int) -> set[int]:
         """The families that two hosts have in common."""
@@ -172,10 +171,7 @@ class ChangeTests(FamiliesCase):
         await node.says("^record " + re.escape(f"ip={address(1, 4)}(interface) {ports} {six}") + "$")
         other = self.node(self.host(5, SIX), 5, "--discovery", "none", "--static", enode(1, 6))
         await other.says("^peers 1/IPv6$")
-        one.run("ip", "address", "add", "11.0.0.77/24", "dev", "lan")
-        one.run("ip", "address", "delete", f"{address(1, 4)}/24", "dev", "lan")
-        if not re.search("11.0.0.77", one.run("ip", "address")):  # it went with the first, whose secondary it was
-            one.run("ip", "address", "add", "11.0.0.77/24", "dev", "lan")
+        one.readdress(self.lan, f"{address(1, 4)}/24", "11.0.0.77/24")
         await node.says("^record " + re.escape(f"ip=11.0.0.77(interface) {ports} {six}") + "$")
         late = self.node(
             self.host(3, FOUR), 3, "--discovery", "none", "--static", enode(1, 4).replace("0.0.1:", "0.0.77:")

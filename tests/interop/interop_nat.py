@@ -4,12 +4,12 @@ Nodes behind a router: C{miniupnpd} maps their ports by PCP, NAT-PMP and UPnP, C
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.interop.namespaces import Program
+from tests.interop.journal import Event
+from tests.interop.programs import OURS, Program
 from tests.interop.routers import OUTER, NodeProgram, RouterTestCase
 
 PORT = 30303
@@ -40,30 +40,32 @@ class MechanismTests:
     poll: str
     name: str
 
-    async def mapped(self: Any, number: int = 2, **config: Any) -> NodeProgram:
-        """A node inside, which is mapped."""
+    async def mapped(self: Any, **config: Any) -> tuple[NodeProgram, Event]:
+        """A node inside, which is mapped, and what it tells of that."""
         await self.startDaemon(**self.protocols)
-        node = await self.node(self.inside(number), nat=self.mechanism, **config)
-        await self.isMapped(node)
-        return node
+        node = await self.node(self.inside(2), nat=self.mechanism, **config)
+        return node, await self.isMapped(node)
 
-    async def isMapped(self: Any, node: NodeProgram, external: int = PORT) -> Any:
-        """The node tells, and its record says, where it is outside."""
-        record = {"ip": OUTER, "tcpPort": external, "udpPort": external}
-        return await node.expect("nat", state="mapped", externalIP=OUTER, tcp=external, udp=external, **record)
+    async def isMapped(self: Any, node: NodeProgram, address: str = OUTER) -> Any:
+        """The node tells, and its record says, where it is outside; the router maps its ports."""
+        record = {"ip": address, "tcpPort": PORT, "udpPort": PORT}
+        told = await node.expect("nat", state="mapped", externalIP=address, tcp=PORT, udp=PORT, **record)
+        self.assertEqual(self.redirects(), redirectsTo(2))
+        return told
+
+    async def isReached(self: Any, node: NodeProgram, told: Event) -> tuple[NodeProgram, Event]:
+        """A peer outside dials in by what the node told; the peer, and what the node tells of it."""
+        peer = await self.node(self.outside(2))
+        peer.command("dial", enode=told["enode"])
+        return peer, await node.expect("add", id=peer.id, inbound=True)
 
     async def test_mappedAndDialed(self: Any) -> None:
         """Both ports are mapped, and the record says so: a peer outside dials in by it."""
-        await self.startDaemon(**self.protocols)
-        node = await self.node(self.inside(2), nat=self.mechanism)
-        told = await self.isMapped(node)
+        node, told = await self.mapped()
         self.assertEqual(self.name, told["router"])
-        self.assertEqual(self.redirects(), redirectsTo(2))
-        peer = await self.node(self.outside(2))
-        peer.command("dial", enode=told["enode"])
-        await peer.expect("add", id=node.id, inbound=False, address=f"{OUTER}:{PORT}")
-        added = await node.expect("add", id=peer.id, inbound=True)
+        peer, added = await self.isReached(node, told)
         self.assertTrue(added["address"].startswith("11.0.0.2:"))
+        await peer.expect("add", id=node.id, inbound=False, address=f"{OUTER}:{PORT}")
 
     async def test_unmappedIsNotReached(self: Any) -> None:
         """Without a mapping the same dial fails: it is the mapping that lets it in."""
@@ -76,22 +78,20 @@ class MechanismTests:
 
     async def test_discovered(self: Any) -> None:
         """The UDP port is mapped, too: a peer outside that has it for a bootnode finds it, and dials."""
-        await self.startDaemon(**self.protocols)
-        node = await self.node(self.inside(2), nat=self.mechanism)
-        told = await self.isMapped(node)
+        node, told = await self.mapped()
         peer = await self.node(self.outside(2), bootnodes=[told["enode"]], noDial=False)
         await node.expect("add", id=peer.id, inbound=True)
 
     async def test_removedAtStop(self: Any) -> None:
         """A node that stops takes its mappings with it."""
-        node = await self.mapped()
+        node, _ = await self.mapped()
         await node.stop()
         self.assertEqual(self.redirects(), set())
 
     async def test_renewed(self: Any) -> None:
         """A mapping with a short life is kept by renewing it, and ends with its node."""
         lease = 4  # and the renewals take longer than that
-        node = await self.mapped(timing={"lease": lease, "refresh": 1})
+        node, _ = await self.mapped(timing={"lease": lease, "refresh": 1})
         await self.daemon.says(self.request, times=lease + 3)
         self.assertEqual(self.redirects(), redirectsTo(2))
         self.assertEqual([line for line in self.daemon.lines if "because it has expired" in line], [])
@@ -103,54 +103,39 @@ class MechanismTests:
 
     async def test_routerRestarts(self: Any) -> None:
         """A router that comes back has forgotten all; the same ports are mapped again."""
-        node = await self.mapped(timing={"poll": 1, "retry": 1})
+        node, _ = await self.mapped(timing={"poll": 1, "retry": 1})
         await self.daemon.says(self.poll, times=6)  # a clock that goes back by less proves nothing
         await self.stopDaemon()
         self.assertEqual(self.redirects(), set())
         await self.startDaemon(**self.protocols)
         await self.daemon.says(self.request)
-        told = await self.isMapped(node)
-        self.assertEqual(self.redirects(), redirectsTo(2))
-        peer = await self.node(self.outside(2))
-        peer.command("dial", enode=told["enode"])
-        await node.expect("add", id=peer.id, inbound=True)
+        await self.isReached(node, await self.isMapped(node))
 
     async def test_addressChanges(self: Any) -> None:
         """A router that is given another address while all runs: the record says that one, signed anew for it once."""
-        node = await self.mapped(timing={"poll": 1, "retry": 1})
-        self.router.run("ip", "address", "add", f"{MOVED}/24", "dev", "wan")
-        self.router.run("ip", "address", "delete", f"{OUTER}/24", "dev", "wan")
-        if MOVED not in self.router.run("ip", "address"):  # it went with the first, whose secondary it was
-            self.router.run("ip", "address", "add", f"{MOVED}/24", "dev", "wan")
-        record = {"ip": MOVED, "tcpPort": PORT, "udpPort": PORT}
-        told = await node.expect("nat", state="mapped", externalIP=MOVED, tcp=PORT, udp=PORT, **record)
-        self.assertEqual(self.redirects(), redirectsTo(2))
-        peer = await self.node(self.outside(2))
-        peer.command("dial", enode=told["enode"])
-        await node.expect("add", id=peer.id, inbound=True)
+        node, _ = await self.mapped(timing={"poll": 1, "retry": 1})
+        self.router.readdress(self.world, f"{OUTER}/24", f"{MOVED}/24")
+        await self.isReached(node, await self.isMapped(node, MOVED))
         signed = [line for line in node.lines if "our record" in line and f"ip {MOVED}" in line]
         self.assertEqual(len(signed), 1, signed)
 
     async def test_afterACrash(self: Any) -> None:
         """A node that was killed finds its mapping again, and needs no other port."""
-        node = await self.mapped(key=KEY)
+        node, _ = await self.mapped(key=KEY)
         await node.close("KILL")
         again = await self.node(node.host, nat=self.mechanism, key=KEY)
         await self.isMapped(again)
-        self.assertEqual(self.redirects(), redirectsTo(2))
 
     async def test_portIsTaken(self: Any) -> None:
         """Where another host has the port, another is mapped, and announced; at the end both are removed."""
-        first = await self.mapped(2)
+        first, _ = await self.mapped()
         second = await self.node(self.inside(3), nat=self.mechanism)
         told = await second.expect("nat", state="mapped", externalIP=OUTER, ip=OUTER)
         self.assertNotIn(PORT, (told["tcpPort"], told["udpPort"]))
         self.assertEqual((told["tcp"], told["udp"]), (told["tcpPort"], told["udpPort"]))
         others = {("tcp", told["tcp"], "192.168.1.3", PORT), ("udp", told["udp"], "192.168.1.3", PORT)}
         self.assertEqual(self.redirects(), redirectsTo(2) | others)
-        peer = await self.node(self.outside(2))
-        peer.command("dial", enode=told["enode"])
-        await second.expect("add", id=peer.id, inbound=True)
+        await self.isReached(second, told)
         await second.stop()
         self.assertEqual(self.redirects(), redirectsTo(2))
         await first.stop()
@@ -204,19 +189,8 @@ class CommandTests(RouterTestCase):
         """A node inside, that does not look for others."""
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
-        environment = {"DEVP2P_NETWORK": "none", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-        command = (
-            sys.executable,
-            "-m",
-            "twisted",
-            "--log-format",
-            "text",
-            "devp2p",
-            "--data-dir",
-            str(folder.resolve()),
-            *options,
-        )
-        return self.inside(2).spawn(*command, **{**os.environ, **environment})
+        command = (sys.executable, "-m", "twisted", "--log-format", "text", "devp2p")
+        return self.inside(2).spawn(*command, "--data-dir", str(folder.resolve()), *options, **OURS)
 
     async def test_any(self) -> None:
         """With any, whoever answers maps both ports; it is told in a line each; and a SIGTERM removes them."""

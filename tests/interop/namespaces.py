@@ -19,34 +19,20 @@ It takes root, C{ip} (iproute2), and for L{Host.nft} nftables.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
-
-from devp2p_tx.net.oneshot import OneShot
-from tests.interop.journal import PATIENCE
+from tests.interop.programs import P, Program, spawn
 
 #: How long C{ip}, C{nft} and the like may take (seconds).
 COMMAND_TIMEOUT = 30
-#: How long a program may take to end when it is told to, before it is killed (seconds).
-END_TIMEOUT = 10.0
-#: How many of the lines of a program are kept for a test's report.
-REPORTED_LINES = 30
 
 #: Where C{ip netns exec} looks for what a namespace has in place of files in C{/etc}.
 _CONFIGURATIONS = Path("/etc/netns")
 
 _numbers = count()
-P = TypeVar("P", bound="Program")
 
 
 def command(*words: str, input: str = "") -> str:
@@ -70,103 +56,6 @@ def command(*words: str, input: str = "") -> str:
     if done.returncode:
         raise AssertionError(f"{' '.join(words)} failed (as root?):\n{input}\n{done.stdout}")
     return done.stdout
-
-
-class Program(ProcessProtocol):
-    """
-    A process, and the lines that it writes, to its output and errors alike.
-
-    @ivar lines: all of them so far.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._rest = b""
-        self._waiting: list[tuple[re.Pattern[str], int, Deferred[re.Match[str]]]] = []
-        self._ended: OneShot[str] = OneShot()
-        self._over: str | None = None
-
-    def says(self, pattern: str, times: int = 1) -> Deferred[re.Match[str]]:
-        """
-        A line that C{pattern} is found in, written already or still to come.
-
-        @param times: the how manyth of them.
-        @return: fails with C{AssertionError} if there is none within L{PATIENCE} seconds, or the process ended.
-        """
-        from twisted.internet import reactor
-
-        wanted = re.compile(pattern)
-        said: Deferred[re.Match[str]] = Deferred()
-        matches = [match for line in self.lines if (match := wanted.search(line))]
-        if len(matches) >= times:
-            said.callback(matches[times - 1])
-            return said
-        if self._over is not None:
-            said.errback(self._missed(wanted, self._over))
-            return said
-        self._waiting.append((wanted, times, said))
-
-        def late(cancelled: object, seconds: float) -> Failure:
-            self._waiting.remove((wanted, times, said))
-            return self._missed(wanted, f"not within {seconds} s")
-
-        return said.addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
-
-    def whenEnded(self) -> Deferred[str]:
-        """Fires with how it ended; fails with C{AssertionError} if it does not within L{PATIENCE} seconds."""
-        from twisted.internet import reactor
-
-        def late(cancelled: object, seconds: float) -> Failure:
-            return Failure(AssertionError(f"it goes on after {seconds} s:\n" + "\n".join(self.lines[-REPORTED_LINES:])))
-
-        return self._ended.when().addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
-
-    async def close(self, signal: str = "TERM") -> None:
-        """End it, however it stands, in L{END_TIMEOUT} seconds by force."""
-        from twisted.internet import reactor
-
-        if self._over is None:
-            self._signal(signal)
-            kill = reactor.callLater(END_TIMEOUT, self._signal, "KILL")
-            await self._ended.when()
-            if kill.active():
-                kill.cancel()
-
-    def _signal(self, signal: str) -> None:
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess(signal)
-
-    def _missed(self, wanted: re.Pattern[str], why: str) -> Failure:
-        return Failure(
-            AssertionError(f"no line with {wanted.pattern!r}: {why}; but\n" + "\n".join(self.lines[-REPORTED_LINES:]))
-        )
-
-    def lineReceived(self, line: str) -> None:
-        """A line was written."""
-        self.lines.append(line)
-        for wanted, times, waiting in list(self._waiting):
-            match = wanted.search(line)
-            if match and sum(wanted.search(each) is not None for each in self.lines) == times:
-                self._waiting.remove((wanted, times, waiting))
-                waiting.callback(match)
-
-    # What the process does.
-
-    def outReceived(self, data: bytes) -> None:
-        """See C{ProcessProtocol}."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self.lineReceived(line.decode(errors="replace"))
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Failure) -> None:
-        """See C{ProcessProtocol}."""
-        self._over = f"it ended: {reason.getErrorMessage()}"
-        waiting, self._waiting = self._waiting, []
-        for wanted, _, each in waiting:
-            each.errback(self._missed(wanted, self._over))
-        self._ended.fire(self._over)
 
 
 class Switch:
@@ -216,6 +105,14 @@ class Host:
             command("ip", "-n", self.namespace, "address", "add", address, "dev", switch.name, *quick)
         return self
 
+    def readdress(self, switch: Switch, old: str, new: str) -> None:
+        """Give the interface at a switch another IPv4 address, with the length of the prefix."""
+        device = ("dev", switch.name)
+        self.run("ip", "address", "add", new, *device)
+        self.run("ip", "address", "delete", old, *device)
+        if new not in self.run("ip", "address", "show", *device):  # it went with the first, whose secondary it was
+            self.run("ip", "address", "add", new, *device)
+
     def route(self, destination: str, via: str) -> Host:
         """Add a route: C{default}, or C{address/prefix}, by way of a gateway."""
         family = "-6" if ":" in via else "-4"
@@ -254,11 +151,7 @@ class Host:
 
     def spawnProtocol(self, program: P, *words: str, **environment: str) -> P:
         """As L{spawn}, with a kind of L{Program} of your own."""
-        from twisted.internet import reactor
-
-        inside = self.inside(*words)
-        reactor.spawnProcess(program, inside[0], inside, env={**os.environ, **environment})
-        self._programs.append(program)
+        self._programs.append(spawn(program, *self.inside(*words), **environment))
         return program
 
     async def close(self) -> None:

@@ -1,27 +1,38 @@
 """
-Other people's programs as processes, whose output is read.
+Programs as processes: others', whose output is read, and ours, which are told what to do.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
 from devp2p_tx.net.oneshot import OneShot
-from tests.interop.foreign import END_TIMEOUT, MAX_COMPLAINT
-from tests.interop.journal import PATIENCE
+from tests.interop.journal import PATIENCE, Event, Journal
+
+#: How long a program may take to end when it is told to, before it is killed (seconds).
+END_TIMEOUT = 10.0
+#: How many of the lines of a program are kept for a test's report.
+REPORTED_LINES = 30
 
 ROOT = Path(__file__).resolve().parents[2]
+#: What our own programs want of their environment.
+OURS = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DEVP2P_NETWORK": "none"}
+
+P = TypeVar("P", bound="Program")
 
 
 def freePort(kind: int = socket.SOCK_STREAM) -> int:
@@ -44,95 +55,154 @@ def tool(name: str) -> str:
     return found
 
 
+def node(*arguments: str) -> tuple[str, ...]:
+    """The command that runs a node of ours, in the environment L{OURS}."""
+    run = "from twisted.scripts.twistd import run; run()"
+    return (sys.executable, "-c", run, "--pidfile=", "-n", "devp2p", "--network", "none", *arguments)
+
+
 class Program(ProcessProtocol):
-    """A process."""
+    """
+    A process, and the lines that it writes, to its output and errors alike.
 
-    def __init__(self, name: str) -> None:
-        self.output = ""
-        self._name = name
-        self._waiting: list[tuple[re.Pattern[str], Deferred[re.Match[str]]]] = []
-        self._ended: OneShot[None] = OneShot()
-        self._over = ""
+    @ivar lines: all of them so far.
+    """
 
-    @classmethod
-    def start(cls, *command: str, env: Mapping[str, str] | None = None) -> Program:
-        """Run it."""
-        from twisted.internet import reactor
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._rests: defaultdict[int, bytes] = defaultdict(bytes)
+        self._waiting: list[tuple[re.Pattern[str], int, Deferred[re.Match[str]]]] = []
+        self._ended: OneShot[str] = OneShot()
+        self._over: str | None = None
 
-        program = cls(Path(command[0]).name)
-        path = tool(command[0])
-        reactor.spawnProcess(program, path, [path, *command[1:]], env={**os.environ, **(env or {})})  # type: ignore[attr-defined]
-        return program
-
-    def says(self, pattern: str) -> Deferred[re.Match[str]]:
+    def says(self, pattern: str, times: int = 1) -> Deferred[re.Match[str]]:
         """
-        Fires when its output, so far or from now on, has something like that.
+        A line that C{pattern} is found in, written already or still to come.
 
-        @return: fails with C{AssertionError} if that does not happen in time, or it ends before.
+        @param times: the how manyth of them.
+        @return: fails with C{AssertionError} if there is none within L{PATIENCE} seconds, or the process ended.
         """
         from twisted.internet import reactor
 
-        wanted, said = re.compile(pattern), Deferred[Any]()
-        if found := wanted.search(self.output):
-            said.callback(found)
-        elif self._over:
-            said.errback(self._missed(pattern, self._over))
-        else:
-            self._waiting.append((wanted, said))
+        wanted = re.compile(pattern)
+        said: Deferred[re.Match[str]] = Deferred()
+        matches = [match for line in self.lines if (match := wanted.search(line))]
+        if len(matches) >= times:
+            said.callback(matches[times - 1])
+            return said
+        if self._over is not None:
+            said.errback(self._missed(wanted, self._over))
+            return said
+        self._waiting.append((wanted, times, said))
 
         def late(cancelled: object, seconds: float) -> Failure:
-            return self._missed(pattern, f"not within {seconds} s")
+            self._waiting.remove((wanted, times, said))
+            return self._missed(wanted, f"not within {seconds} s")
 
-        return said.addTimeout(PATIENCE, reactor, onTimeoutCancel=late)  # type: ignore[arg-type]
+        return said.addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
 
-    def _missed(self, pattern: str, why: str) -> Failure:
-        return Failure(AssertionError(f"{self._name} did not say {pattern!r}: {why}:\n{self.output[-MAX_COMPLAINT:]}"))
-
-    async def close(self) -> None:
-        """End it, however it stands."""
+    def whenEnded(self) -> Deferred[str]:
+        """Fires with how it ended; fails with C{AssertionError} if it does not within L{PATIENCE} seconds."""
         from twisted.internet import reactor
 
-        if self._over:
-            return
-        self.transport.signalProcess("TERM")
-        ended = self._ended.when()
-        kill = reactor.callLater(END_TIMEOUT, self._kill)  # type: ignore[attr-defined]
-        await ended
-        if kill.active():
-            kill.cancel()
+        def late(cancelled: object, seconds: float) -> Failure:
+            return Failure(AssertionError(f"it goes on after {seconds} s:\n{self.report()}"))
 
-    def _kill(self) -> None:
-        self.transport.signalProcess("KILL")
+        return self._ended.when().addTimeout(PATIENCE, reactor, onTimeoutCancel=late)
 
-    def outReceived(self, data: bytes) -> None:
+    async def close(self, signal: str | None = None) -> None:
+        """
+        End it, however it stands, in L{END_TIMEOUT} seconds by force.
+
+        @param signal: to be sent first, rather than to tell it as it wants to be told.
+        """
+        from twisted.internet import reactor
+
+        if self._over is None:
+            if signal is None:
+                self._tellToEnd()
+            else:
+                self._signal(signal)
+            kill = reactor.callLater(END_TIMEOUT, self._signal, "KILL")
+            await self._ended.when()
+            if kill.active():
+                kill.cancel()
+
+    def _tellToEnd(self) -> None:
+        self._signal("TERM")
+
+    def _signal(self, signal: str) -> None:
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess(signal)
+
+    def report(self) -> str:
+        """The last of its lines."""
+        return "\n".join(self.lines[-REPORTED_LINES:])
+
+    def _missed(self, wanted: re.Pattern[str], why: str) -> Failure:
+        return Failure(AssertionError(f"no line with {wanted.pattern!r}: {why}; but\n{self.report()}"))
+
+    def lineReceived(self, line: str) -> None:
+        """A line was written."""
+        self.lines.append(line)
+        for wanted, times, waiting in list(self._waiting):
+            match = wanted.search(line)
+            if match and sum(wanted.search(each) is not None for each in self.lines) == times:
+                self._waiting.remove((wanted, times, waiting))
+                waiting.callback(match)
+
+    # What the process does.
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
         """See C{ProcessProtocol}."""
-        self.output += data.decode(errors="replace")
-        waiting, self._waiting = self._waiting, []
-        for wanted, said in waiting:
-            found = wanted.search(self.output)
-            if found is None:
-                self._waiting.append((wanted, said))
-            elif not said.called:
-                said.callback(found)
-
-    errReceived = outReceived
+        *lines, self._rests[childFD] = (self._rests[childFD] + data).split(b"\n")
+        for line in lines:
+            self.lineReceived(line.decode(errors="replace"))
 
     def processEnded(self, reason: Failure) -> None:
         """See C{ProcessProtocol}."""
         self._over = f"it ended: {reason.getErrorMessage()}"
         waiting, self._waiting = self._waiting, []
-        for wanted, said in waiting:
-            if not said.called:
-                said.errback(self._missed(wanted.pattern, self._over))
-        self._ended.fire(None)
+        for wanted, _, each in waiting:
+            each.errback(self._missed(wanted, self._over))
+        self._ended.fire(self._over)
 
 
-def node(*arguments: str) -> tuple[str, ...]:
-    """The command that runs a node of ours."""
-    run = "from twisted.scripts.twistd import run; run()"
-    return (sys.executable, "-c", run, "--pidfile=", "-n", "devp2p", "--network", "none", *arguments)
+class ToldProgram(Program):
+    """A program that is told what to do, and tells what happens, in lines of JSON."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._journal = Journal(type(self).__name__)
+
+    def command(self, cmd: str, **fields: Any) -> None:
+        """Tell it to do something."""
+        self.transport.write(json.dumps({"cmd": cmd, **fields}).encode() + b"\n")
+
+    def expect(self, event: str, **fields: Any) -> Deferred[Event]:
+        """See L{Journal.expect}."""
+        return self._journal.expect(event, **fields)
+
+    def lineReceived(self, line: str) -> None:
+        """See L{Program}."""
+        super().lineReceived(line)
+        if line.startswith("{"):
+            self._journal.record(**json.loads(line))
+
+    def processEnded(self, reason: Failure) -> None:
+        """See C{ProcessProtocol}."""
+        self._journal.end(f"it ended: {reason.getErrorMessage()}\n{self.report()}")
+        super().processEnded(reason)
 
 
-def nodeEnvironment() -> dict[str, str]:
-    """What that command wants of its environment."""
-    return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DEVP2P_NETWORK": "none"}
+def spawn(program: P, *words: str, **environment: str) -> P:
+    """
+    Start a program, in this process's environment and what is given beside.
+
+    @raise AssertionError: it is not installed.
+    """
+    from twisted.internet import reactor
+
+    path = tool(words[0])
+    reactor.spawnProcess(program, path, (path, *words[1:]), env={**os.environ, **environment})
+    return program

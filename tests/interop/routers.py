@@ -6,7 +6,6 @@ C{miniupnpd} (of Debian: for UPnP, NAT-PMP and PCP).
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -15,10 +14,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from tests.interop.journal import Event, Journal
-from tests.interop.namespaces import Host, Network, Program
-
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.interop.namespaces import Host, Network
+from tests.interop.programs import OURS, Program, ToldProgram
 
 #: The home network, and the router's address in the world: a public one, since C{miniupnpd} looks.
 GATEWAY, OUTER = "192.168.1.1", "11.0.0.1"
@@ -66,7 +63,7 @@ _REDIRECT = re.compile(r"@nh,72,8 (0x6|0x11) th dport (\d+) dnat ip to ([\d.]+):
 _TRANSPORTS = {"0x6": "tcp", "0x11": "udp"}
 
 
-class NodeProgram(Program):
+class NodeProgram(ToldProgram):
     """
     A L{tests.interop.node}.
 
@@ -76,29 +73,6 @@ class NodeProgram(Program):
 
     id: str
     host: Host
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._journal = Journal("node")
-
-    def lineReceived(self, line: str) -> None:
-        """See L{Program}."""
-        super().lineReceived(line)
-        if line.startswith("{"):
-            self._journal.record(**json.loads(line))
-
-    def processEnded(self, reason: Any) -> None:
-        """See C{ProcessProtocol}."""
-        super().processEnded(reason)
-        self._journal.end("\n".join(self.lines))
-
-    def expect(self, event: str, **fields: Any) -> Deferred[Event]:
-        """See L{Journal.expect}."""
-        return self._journal.expect(event, **fields)
-
-    def command(self, cmd: str, **fields: Any) -> None:
-        """Tell it to do something."""
-        self.transport.write(json.dumps({"cmd": cmd, **fields}).encode() + b"\n")
 
     async def stop(self) -> None:
         """Have it end in good order."""
@@ -163,14 +137,8 @@ class RouterTestCase(TestCase):
     async def node(self, host: Host, **config: Any) -> NodeProgram:
         """A node that runs; it offers nothing, and so keeps everybody."""
         argument = json.dumps({"listen": "30303", "discovery": True, "noDial": True, **config})
-        program = host.spawnProtocol(
-            NodeProgram(),
-            sys.executable,
-            "-m",
-            "tests.interop.node",
-            argument,
-            PYTHONPATH=os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        )
+        command = (sys.executable, "-m", "tests.interop.node", argument)
+        program = host.spawnProtocol(NodeProgram(), *command, **OURS)
         program.host = host
         program.id = (await program.expect("ready"))["id"]
         return program

@@ -13,14 +13,13 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ConnectionClosed
-from twisted.trial.unittest import TestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import DisconnectReason, HandshakeError, PeerDisconnected, PeerRejected, Timeout
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags
-from tests.interop.foreign import ForeignPeer
+from tests.interop.foreign import ForeignPeer, ForeignTestCase
 from tests.interop.ours import LOOPBACK, NAME, BarePeer, OurPeer, hexId, randomPayload
 
 #: The largest payload that cannot be compressed: with the message code and what snappy adds it fills a frame of
@@ -45,25 +44,8 @@ def _digest(payload: bytes) -> str:
     return sha256(payload).hexdigest()
 
 
-class PeerTestCase(TestCase):
-    """
-    Brings up peers.
-
-    @cvar foreign: the kind of the foreign ones.
-    """
-
-    timeout = 150
-    foreign: type[ForeignPeer]
-
-    def setUp(self) -> None:
-        """Build the program, which blocks, so that no test's time is spent on it."""
-        self.foreign.build()
-
-    async def theirs(self, **flags: Any) -> ForeignPeer:
-        """A foreign peer that runs until the test ends; for the flags see L{ForeignPeer.start}."""
-        peer = await self.foreign.start(**flags)
-        self.addCleanup(lambda: Deferred.fromCoroutine(peer.close()))
-        return peer
+class PeerTestCase(ForeignTestCase[ForeignPeer]):
+    """Brings up peers."""
 
     async def ours(self, **config: Any) -> OurPeer:
         """A peer of ours that runs until the test ends; for the arguments see L{OurPeer}."""

@@ -275,12 +275,16 @@ class PortTests(DiscoveryTestCase):
         self.assertEqual(server.self().tcp, 0)
 
     def test_closed(self) -> None:
-        """When the server has stopped, the port is free."""
+        """When the server has stopped, the port is free, and neither version is to be had; it is who it was."""
         server = self.start(2)
         self.moment(3)
+        self.assertNotIn(None, (server.discv4, server.discv5))
+        before = server.self()
         stopping = server.stopService()
         self.moment(2)
         self.successResultOf(stopping)
+        self.assertEqual((server.discv4, server.discv5), (None, None))
+        self.assertEqual(server.self(), before)
         self.host(2).listenUDP(PORT, DatagramProtocol())
 
 
@@ -546,3 +550,9 @@ class VersionTests(DiscoveryTestCase):
 
     def test_unknown_version(self) -> None:
         self.assertRaises(ValueError, self.make, 2, discoveryVersions=["v3"])
+
+    def test_no_version(self) -> None:
+        """A socket would be opened, and used by nobody; where discovery is off, none is."""
+        error = self.assertRaises(ValueError, self.make, 2, discoveryVersions=[])
+        self.assertEqual(str(error), "discovery is on, but without a version: it has v4 and v5")
+        self.make(2, discovery=False, discoveryVersions=[])

@@ -41,6 +41,9 @@ MAX_TOTAL = 255
 #: How many lists of distances L{read_findnode} remembers.
 REMEMBERED_DISTANCES = 256
 
+#: All distances that there can be, as they are written.
+_DISTANCES = {write_uint(distance): distance for distance in range(MAX_DISTANCES)}
+
 _LIST, _STRING = 0xC0, 0x80
 #: The longest bytes whose size is part of the first byte.
 _SHORT = 55
@@ -105,6 +108,7 @@ _LONGER = range(2, 9)
 _ID = b"|".join([rb"([\0-\x7f])|\x80()|\x81([\x80-\xff])", *(rb"%c(.{%d})" % (_STRING + n, n) for n in _LONGER)])
 _UINT = b"|".join([rb"[\1-\x80]|\x81[\x80-\xff]", *(rb"%c[^\0].{%d}" % (_STRING + n, n - 1) for n in _LONGER)])
 _PING = re.compile(rb"..(?:%b)(?:%b)" % (_ID, _UINT), re.DOTALL).fullmatch
+_FIND_UINTS = re.compile(_UINT, re.DOTALL).findall
 _HEAD = re.compile(rb".(?:[\xc0-\xf7]|\xf8.|\xf9..)(?:%b)" % _ID, re.DOTALL).match
 
 
@@ -185,10 +189,17 @@ def _read_end(data: bytes, position: int) -> None:
 @lru_cache(REMEMBERED_DISTANCES)
 def _read_distances(data: bytes) -> tuple[int, ...]:
     """A list of distances and nothing after it; remembered, since lookups ask for few combinations."""
-    field = read_field(data, 0, len(data))
-    _read_end(data, field[3])
-    distances = read_exact_list(data, field, 0, MAX_DISTANCES)
-    return tuple(read_uint(data, distance) for distance in distances)
+    is_list, _, start, stop = read_field(data, 0, len(data))
+    _read_end(data, stop)
+    written = _FIND_UINTS(data, start)
+    if not is_list or len(written) > MAX_DISTANCES or b"".join(written) != data[start:]:
+        raise InvalidRLP(f"expected a list of {MAX_DISTANCES} numbers of 64 bits or less")
+    return tuple(map(_read_written, written))
+
+
+def _read_written(number: bytes) -> int:
+    distance = _DISTANCES.get(number)
+    return int.from_bytes(number[1:], "big") if distance is None else distance
 
 
 def _decode_pong(data: bytes) -> Pong:

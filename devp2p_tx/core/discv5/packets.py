@@ -50,6 +50,8 @@ MAX_MESSAGE_SIZE = MAX_SIZE - ORDINARY_SIZE - TAG_SIZE
 _MIN_ORDINARY_SIZE = AUTH_START + MIN_MESSAGE_SIZE
 #: How many nodes L{mask_of} remembers: a mask is dear to make, and takes 1.4 KiB.
 REMEMBERED_MASKS = 256
+#: What the nonces of the first 65,535 packets of a session begin with, where they count them.
+_LOW_COUNT = b"\0\0"
 _ID_SIZE_WRITTEN = ID_SIZE.to_bytes(2, "big")
 
 
@@ -175,6 +177,14 @@ def _check_auth_size(flag: int, size: int) -> None:
         raise InvalidPacket("invalid flag value in header")
     if not fits:
         raise InvalidPacket(f"invalid auth size {size} for packets of kind {flag}")
+
+
+def is_numbered(head: bytes) -> bool:
+    """
+    Whether a head has a nonce that begins with a low number, as the specification wants it of packets in sessions, and
+    not with random bytes, as in first packets.
+    """
+    return head.startswith(_LOW_COUNT, NONCE_START)
 
 
 def decode_whoareyou(authdata: bytes) -> tuple[bytes, int]:

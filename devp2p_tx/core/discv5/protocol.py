@@ -6,7 +6,8 @@ Rules for what comes in; the first that does not hold ends a packet's way, and o
   - It comes from an address that our user's lists do not forbid, neither that nor the node is banned, and its header,
     once unmasked, is one of discv5.
   - A packet that its sender's session opens is heard. Any other is counted against the budget of its source, and then
-    answered with a challenge, the same one for a second. A challenge is smaller than what it answers.
+    answered with a challenge, the same one for a second unless that may be in vain (see L{session
+    <devp2p_tx.core.discv5.session>}). A challenge is smaller than what it answers.
   - A handshake refers to a challenge of the last second, and is the first that does. Its sender's record, signature and
     ephemeral key are valid, and its message can be read. There is a session from then on.
   - A WHOAREYOU has the nonce of the packet that one of our calls was sent in. The call is sent again in a handshake,
@@ -171,7 +172,7 @@ class Discv5:
 
     @property
     def challenges(self) -> int:
-        """How many challenges of ours may await an answer."""
+        """At how many endpoints a challenge of ours may await an answer."""
         return len(self._challenges)
 
     # -- calls --------------------------------------------------------------------------------------------------------
@@ -382,15 +383,19 @@ class Discv5:
             return Refusal.OVER_BUDGET
         endpoint = ip, port
         challenge = self._challenges.get(source, endpoint, now)
-        if challenge is None:
-            record = self._table.record(source)
-            enr_seq = 0 if record is None else record.seq
-            head = self._writer.whoareyou(self._pool.take(16), nonce, self._pool.take(16), enr_seq)
-            datagram = masked(head, packets.mask_of(source))
-            challenge = Challenge(source, head, datagram, record, now + CHALLENGE_LIFE)
+        if challenge is None or challenge.may_be_in_vain:
+            challenge = self._new_challenge(source, nonce, challenge, now)
             self._challenges.put(endpoint, challenge)
         self._outbox.append((challenge.datagram, ip, port))
         return None
+
+    def _new_challenge(self, source: bytes, nonce: bytes, earlier: Challenge | None, now: float) -> Challenge:
+        """A challenge for the packet with this nonce, which leaves those before it good."""
+        record, heads = (self._table.record(source), ()) if earlier is None else (earlier.record, earlier.heads)
+        enr_seq = 0 if record is None else record.seq
+        head = self._writer.whoareyou(self._pool.take(16), nonce, self._pool.take(16), enr_seq)
+        datagram = masked(head, packets.mask_of(source))
+        return Challenge(source, (*heads, head), datagram, record, now + CHALLENGE_LIFE)
 
     def _receive_handshake(
         self, packet: Packet, ip: IPAddress, port: int, now: float, unix_time: float

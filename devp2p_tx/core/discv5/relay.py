@@ -55,7 +55,8 @@ class ToldNodes:
     The nodes that FINDNODE is answered with.
 
     Lookups ask for few combinations of distances, and all for the farthest ones, so an answer is made once a second for
-    each kind of asker. In the next second it may begin with another node.
+    each kind of asker. In the next second it may begin with another node. Who asks for another combination each time
+    has answers made of what is remembered of each distance, for as long.
     """
 
     def __init__(self, local: LocalRecord, table: NodeTable, policy: AddressPolicy) -> None:
@@ -67,39 +68,54 @@ class ToldNodes:
         self._table = table
         self._policy = policy
         self._answers: dict[tuple[tuple[int, ...], int], list[bytes]] = {}
+        self._near: dict[int, dict[int, list[bytes]]] = {}
         self._made: tuple[int, Record | None] = (0, None)
 
     def fields(self, distances: tuple[int, ...], asker: IPAddress, unix_time: float) -> list[bytes]:
         """An answer, as L{nodes_fields} gives it."""
         made = int(unix_time), self._local.record(int(unix_time * 1000))
-        if made != self._made or len(self._answers) >= MAX_REMEMBERED_ANSWERS:
+        if made != self._made:
             self._made = made
             self._answers.clear()
-        key = distances, self._policy.standpoint(asker)
+            self._near.clear()
+        elif len(self._answers) >= MAX_REMEMBERED_ANSWERS:
+            self._answers.clear()
+        standpoint = self._policy.standpoint(asker)
+        key = distances, standpoint
         fields = self._answers.get(key)
         if fields is None:
-            fields = self._answers[key] = nodes_fields(self._records(distances, asker))
+            near = self._near.setdefault(standpoint, {})
+            fields = self._answers[key] = nodes_fields(self._records(distances, near, asker))
         return fields
 
-    def _records(self, distances: Iterable[int], asker: IPAddress) -> list[bytes]:
+    def _records(self, distances: Iterable[int], near: dict[int, list[bytes]], asker: IPAddress) -> list[bytes]:
+        """C{near} is what is remembered of each distance for this kind of asker."""
         records: list[bytes] = []
         for distance in dict.fromkeys(distances):
-            records += [
-                record.encoded
-                for record, ip in self._nodes(distance)
-                if record is not None and self._policy.relay_fault(asker, ip) is None
-            ]
-            if len(records) >= MAX_RESULTS:
-                break
+            if distance > ID_BITS:
+                continue
+            there = near.get(distance)
+            if there is None:
+                there = near[distance] = self._tellable(distance, asker)
+            if there:
+                records += there
+                if len(records) >= MAX_RESULTS:
+                    break
         return records[:MAX_RESULTS]
+
+    def _tellable(self, distance: int, asker: IPAddress) -> list[bytes]:
+        """The records of those at a distance who may be told."""
+        return [
+            record.encoded
+            for record, ip in self._nodes(distance)
+            if record is not None and self._policy.relay_fault(asker, ip) is None
+        ]
 
     def _nodes(self, distance: int) -> Iterable[tuple[Record | None, IPAddress | None]]:
         """The nodes at a distance, ourselves included."""
         if distance == 0:
             own = self._made[1]
             return [] if own is None else [(own, preferred_endpoint(own).ip)]
-        if distance > ID_BITS:
-            return []
         return ((node.record, node.ip) for node in self._table.at_distance(distance))
 
 

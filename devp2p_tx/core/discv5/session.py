@@ -11,6 +11,9 @@ Rules:
     written with the session before is still read, until there is another.
   - A challenge lives for a second. Within it the same node at the same endpoint is challenged by the same datagram. It
     is gone after the first handshake that refers to it, be that good or bad: nobody can guess twice.
+  - But where what was challenged may have been an answer, in a session that we lost, the challenge may be in vain,
+    since only who asked something replies to one. So the next packet has a challenge of its own, and either may be
+    replied to.
 """
 
 from __future__ import annotations
@@ -33,8 +36,10 @@ from devp2p_tx.errors import HandshakeError, InvalidPublicKey
 
 #: Sessions that are kept; beyond it the one not used for the longest time goes.
 MAX_SESSIONS = 1024
-#: Challenges that are kept, however many are asked for within their life; beyond it the oldest one goes.
+#: Endpoints whose challenges are kept, however many are asked for within their life; beyond it the oldest one goes.
 MAX_CHALLENGES = 8192
+#: How many different challenges there are for a node at an endpoint: as many as an answer has parts, and one more.
+MAX_HEADS = 6
 #: Seconds that a challenge is good for.
 CHALLENGE_LIFE = 1.0
 #: After how many messages a session is used no more: the nonce counts them in 32 bits, and the last use of a session
@@ -227,25 +232,30 @@ class Sessions:
 
 class Challenge(NamedTuple):
     """
-    A WHOAREYOU that we sent.
+    A WHOAREYOU that we sent, and those before it that may be replied to instead.
 
     @ivar node_id: to whom.
-    @ivar data: its head, all of it, before masking.
-    @ivar datagram: as it went out.
+    @ivar heads: the head of each, all of it, before masking, the last one's last.
+    @ivar datagram: the last one, as it went out.
     @ivar record: the newest record of the node that we knew.
     @ivar deadline: when its life ends.
     """
 
     node_id: bytes
-    data: bytes
+    heads: tuple[bytes, ...]
     datagram: bytes
     record: Record | None
     deadline: float
 
+    @property
+    def may_be_in_vain(self) -> bool:
+        """Whether the packet that it is for may have been an answer, and there may be one more challenge."""
+        return len(self.heads) < MAX_HEADS and packets.is_numbered(self.heads[-1])
+
 
 class Challenges:
     """
-    The challenges that await an answer, one for each endpoint.
+    The challenges that await an answer, of one node at each endpoint.
 
     Who makes up node ids does not get more of them: a challenge of another node at the same endpoint takes the place of
     the one before. So whoever forges an endpoint can spoil the handshakes of who is there; but only by coming between
@@ -298,14 +308,16 @@ def accept_handshake(key: PrivateKey, challenge: Challenge, auth: HandshakeAuth)
     """
     record = _initiator_record(challenge.record, auth)
     own_id = key.public_key.node_id
-    digest = identity_digest(challenge.data, auth.ephemeral_key, own_id)
-    if not is_signed_by(record.public_key, digest, auth.signature):
+    for head in challenge.heads:
+        if is_signed_by(record.public_key, identity_digest(head, auth.ephemeral_key, own_id), auth.signature):
+            break
+    else:
         raise HandshakeError("invalid ID nonce signature")
     try:
         ephemeral_key = PublicKey.from_compressed(auth.ephemeral_key)
     except InvalidPublicKey:
         raise HandshakeError("invalid ephemeral pubkey") from None
-    return derive_keys(key, ephemeral_key, auth.source, own_id, challenge.data), record
+    return derive_keys(key, ephemeral_key, auth.source, own_id, head), record
 
 
 def _initiator_record(known: Record | None, auth: HandshakeAuth) -> Record:

@@ -10,7 +10,7 @@ Rules:
     L{MAX_FAILURES} failures in a row it is deleted and forgotten.
   - Our outer address is asked for every now and then. If it changed, or nobody answers, or the router has forgotten a
     mapping, all of them are renewed at once.
-  - At the end mappings are deleted, also one that was just being asked for.
+  - At the end mappings are deleted side by side, also one that was just being asked for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,7 +32,7 @@ from devp2p_tx.net.nat.finding import attempt
 
 #: So many renewals of a mapping may fail in a row.
 MAX_FAILURES = 5
-#: How long all of the deleting at the end may take (seconds).
+#: How long the deleting at the end may take (seconds).
 STOP_TIMEOUT = 3.0
 #: However short a life a router grants, this is how long a renewal waits (seconds).
 MIN_REFRESH = 1.0
@@ -156,16 +156,15 @@ class MappingLoop:
     async def _stop(self) -> None:
         if self._running is not None:
             await self._running
-        deleting = Deferred.fromCoroutine(self._deleteAll()).addTimeout(STOP_TIMEOUT, self._reactor)
+        mappings = [mapping for port in self.ports if (mapping := port.held or port.asked)]
+        await gatherResults([Deferred.fromCoroutine(self._deleteLast(each)) for each in mappings], consumeErrors=True)
+
+    async def _deleteLast(self, mapping: Mapping) -> None:
+        deleting = Deferred.fromCoroutine(self._delete(mapping)).addTimeout(STOP_TIMEOUT, self._reactor)
         try:
             await deleting
         except TimeoutError:
-            _log.debug("{mapper} was too slow to delete mappings", mapper=self.mapper and self.mapper.name)
-
-    async def _deleteAll(self) -> None:
-        for port in self.ports:
-            if mapping := port.held or port.asked:
-                await self._delete(mapping)
+            _log.debug("the router was too slow to delete {mapping}", mapping=mapping)
 
     async def _delete(self, mapping: Mapping) -> None:
         assert self.mapper is not None

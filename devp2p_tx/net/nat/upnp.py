@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, ip_address
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -122,6 +122,7 @@ class UPnPRouter:
         self._reactor, self._local, self._seconds, self._random = reactor, local, seconds, random
         self._http = RouterHTTP(reactor)
         self._notBefore = seconds()
+        self._turns = DeferredLock()
         self._permanent = False
 
     async def isEnabled(self) -> bool:
@@ -246,13 +247,17 @@ class UPnPRouter:
         return known == (str(self._local), str(mapping.internal))
 
     async def _call(self, action: str, arguments: dict[str, object] | None = None) -> dict[str, str]:
+        """Ask the router; one thing after the other, however many are to be asked."""
+        return await self._turns.run(self._callInTurn, action, arguments or {})
+
+    async def _callInTurn(self, action: str, arguments: dict[str, object]) -> dict[str, str]:
         if (pause := self._notBefore - self._seconds()) > 0:
             await deferLater(self._reactor, pause)
         headers = {
             "Content-Type": 'text/xml; charset="utf-8"',
             "SOAPAction": igd.soap_action(self.service.type, action),
         }
-        body = igd.soap_request(self.service.type, action, arguments or {})
+        body = igd.soap_request(self.service.type, action, arguments)
         try:
             return igd.read_soap(await self._http.post(self.service.url, headers, body), action)
         finally:

@@ -5,9 +5,7 @@ Tests for L{devp2p_tx.core.discv4.packets}; the origins of the vectors are in C{
 from __future__ import annotations
 
 import contextlib
-import json
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -21,8 +19,9 @@ from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.packets import NO_ENDPOINT, PacketType, WireEndpoint
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import InvalidRLP, InvalidSignature, RemoteProtocolError
+from tests.vectors import load
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "discv4.json").read_text())
+VECTORS = load("discv4")
 KEY = PrivateKey(bytes.fromhex(VECTORS["key"]))
 EXPIRATION = VECTORS["expiration"]
 HERE = WireEndpoint(bytes([127, 0, 0, 1]), 30303, 30304)

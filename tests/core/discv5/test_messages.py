@@ -128,6 +128,14 @@ class ReadingTests(SynchronousTestCase):
         for text in ("01c3018101", "01c301820001", "01c40182000101", "01c301b80101", "01f8020101", "01c20100"):
             self.assertRaises(InvalidRLP, decode, bytes.fromhex(text))
 
+    def test_distances_not_canonical(self) -> None:
+        """In the midst of good ones, too."""
+        for bad in (b"\0", b"\x81\5", b"\x82\0\1", b"\x89" + b"\xff" * 9, b"\xb8\1\xff", b"\x82\1", b"\xc0", b"\xc1\1"):
+            for written in (bad, b"\1" + bad, bad + b"\x82\1\0"):
+                body = b"\1" + bytes((0xC0 + len(written),)) + written
+                data = b"\3" + bytes((0xC0 + len(body),)) + body
+                self.assertRaises(InvalidRLP, decode, data)
+
     def test_wrong_sort(self) -> None:
         """Lists where bytes should be, and bytes where lists should."""
         for data in [

@@ -5,6 +5,7 @@ Tests for L{devp2p_tx.core.discv5.protocol}: what a node does for those who ask.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from random import Random
 
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.events import Call, IncomingTalk, Refusal, TalkAnswered
@@ -13,6 +14,7 @@ from devp2p_tx.core.discv5.relay import MAX_REMEMBERED_ANSWERS, MAX_RESULTS
 from devp2p_tx.core.discv5.session import MAX_MESSAGES
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import Record
+from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.errors import LocalProtocolError
 from tests.core.discv5.playing import COUNTER, Neighbour, ProtocolTestCase, key, make_record
 
@@ -198,15 +200,29 @@ class FindNodeTests(AnswerTestCase):
         self.assertEqual(len(self.records(256)), 2)
 
     def test_remembered(self) -> None:
-        """An answer is made once a second, for each combination of distances."""
+        """An answer is made once a second; so others of that second are made of what is remembered of a distance."""
         self.told(5)
-        for distances, asked in [([256], [256]), ([256], []), ([255, 256], [255, 256]), ([256], [])]:
+        for distances, asked in [([256], [256]), ([256], []), ([255, 256], [255]), ([256], []), ([256, 255], [])]:
             self.bob.table.asked.clear()
             self.records(*distances)
             self.assertEqual(self.bob.table.asked, asked)
         self.now += 1
         (other,) = self.told(6)
         self.assertEqual(self.records(256), [other.encoded])
+
+    def test_all_distances(self) -> None:
+        """Who asks for all of them, in another order each time, has the table looked through once a second."""
+        near, far = self.told(5, distance=200), self.told(6, distance=256)
+        everywhere, random = list(range(ID_BITS + 1)), Random(1)
+        for _ in range(5):
+            random.shuffle(everywhere)
+            found = {0: self.bob.unix_record, 200: near[0], 256: far[0]}
+            expected = [found[distance].encoded for distance in everywhere if distance in found]
+            self.assertEqual(self.records(*everywhere), expected)
+        self.assertEqual(sorted(self.bob.table.asked), list(range(1, ID_BITS + 1)))
+        self.now += 1
+        self.records(*everywhere)
+        self.assertEqual(len(self.bob.table.asked), 2 * ID_BITS)
 
     def test_remembered_for_each_kind_of_asker(self) -> None:
         """What a host of the LAN is told others are not, be it in the same second."""

@@ -5,6 +5,7 @@ Tests for L{devp2p_tx.core.discv5.protocol}: how two nodes come to a session, an
 from __future__ import annotations
 
 from ipaddress import ip_address
+from random import Random
 
 from devp2p_tx.core.discv5 import messages, packets, session
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
@@ -226,6 +227,44 @@ class ChallengeTests(ProtocolTestCase):
         self.assertNotEqual(renewed.data, challenge)
         self.assertEqual(self.unmask(renewed).nonce, self.unmask(first).nonce)
         self.alice.node.next_events()
+
+    def test_of_an_answer(self) -> None:
+        """
+        Nobody replies to a challenge of an answer, in a session that we lost, so that a call has one of its own; the
+        crate C{discv5} has its calls fail otherwise.
+        """
+        self.connect()
+        self.ping(self.bob, self.alice)
+        self.carry(self.bob)
+        self.bob.restart()
+        self.assertEqual([each.refusal for each in self.carry(self.alice)], [None])
+        self.assertEqual([each.refusal for each in self.carry(self.bob)], [Refusal.UNSOLICITED])
+        self.ping(self.alice, self.bob)
+        self.assertEqual(self.settle(), [ORDINARY, WHOAREYOU, HANDSHAKE, ORDINARY])
+        self.assertIsInstance(self.event(self.alice), PingAnswered)
+
+    def test_of_many(self) -> None:
+        """Of packets in a lost session each has its own challenge, up to a bound; any of these may be replied to."""
+        for earlier in range(session.MAX_HEADS):
+            self.setUp()
+            self.connect()
+            ((_, lost),) = self.alice.node._sessions._sessions.items()
+            self.bob.restart()
+            pool = session.RandomPool(Random(earlier).randbytes)
+            others = [lost.write(b"", pool)[0] for _ in range(session.MAX_HEADS)]
+            self.ping(self.alice, self.bob)
+            (call,) = self.alice.sent()
+            for data in (*others[:earlier], call.data, *others[earlier:]):
+                self.receive(data, self.bob, self.alice.ip, self.alice.port)
+            challenges = self.carry(self.bob)
+            self.assertEqual(len({each.datagram.data for each in challenges}), session.MAX_HEADS)
+            self.assertEqual(challenges[-1].datagram.data, challenges[-2].datagram.data)
+            self.assertEqual([each.refusal for each in challenges].count(None), 1)
+            (handshake,) = self.carry(self.alice)
+            self.assertIsNone(handshake.refusal)
+            self.assertEqual(self.bob.node.challenges, 0)
+            self.settle()
+            self.assertIsInstance(self.event(self.alice), PingAnswered)
 
     def test_late_handshake(self) -> None:
         """A handshake after the challenge's life counts for nothing."""

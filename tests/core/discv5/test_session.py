@@ -48,7 +48,7 @@ def make_session(node_id: bytes = ID_B, port: int = PORT, keys: bytes = b"\1\2",
 
 def make_challenge(data: bytes, record: Record | None = None, deadline: float = 1.0) -> Challenge:
     """A challenge of A by B."""
-    return Challenge(ID_A, data, b"", record, deadline)
+    return Challenge(ID_A, (data,), b"", record, deadline)
 
 
 def always(value: bytes) -> RandomBytes:

@@ -4,13 +4,12 @@ The published vectors; their origins are in C{tests/vectors/discv5.json}.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from tests.vectors import load
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "discv5.json").read_text())
+VECTORS: dict[str, Any] = load("discv5")
 
 KEY_A = PrivateKey(bytes.fromhex(VECTORS["keys"]["a"]))
 KEY_B = PrivateKey(bytes.fromhex(VECTORS["keys"]["b"]))

@@ -6,9 +6,7 @@ The record is the example of devp2p C{enr.md}.
 
 from __future__ import annotations
 
-import json
 from ipaddress import ip_address
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,8 +15,9 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.enr.url import format_node, node_text, parse_node
 from devp2p_tx.errors import InvalidNode
+from tests.vectors import load
 
-EXAMPLE = json.loads((Path(__file__).parents[2] / "vectors" / "enr.json").read_text())["example"]
+EXAMPLE = load("enr")["example"]
 TEXT: str = EXAMPLE["text"]
 RECORD = Record.from_text(TEXT)
 KEY = PrivateKey(b"\1" * 32)

@@ -4,9 +4,7 @@ Tests for L{devp2p_tx.core.enr.record}; the origins of the vectors are in C{test
 
 from __future__ import annotations
 
-import json
 from ipaddress import IPv4Address
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +16,9 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.record import InvalidRecord, Record, parse_record
 from devp2p_tx.errors import InvalidNode, LocalProtocolError
+from tests.vectors import load
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "enr.json").read_text())
+VECTORS = load("enr")
 EXAMPLE = VECTORS["example"]
 KEY = PrivateKey(bytes.fromhex(EXAMPLE["key"]))
 SIGNATURE_ERROR = "invalid signature on node record"

@@ -218,6 +218,16 @@ class LifeTests(LoopTestCase):
         self.clock.advance(0.1)
         self.successResultOf(stopped)
 
+    def test_stop_side_by_side(self) -> None:
+        """A deletion that nobody answers does not keep back the next one; both together are bounded."""
+        self.start(Transport.TCP, Transport.UDP)
+        self.advance(3)
+        self.mapper.delete = Deferred
+        stopped = self.loop.stop()
+        self.assertEqual(self.mapper.log[-2:], [(3, "delete TCP 30303"), (3, "delete UDP 30303")])
+        self.clock.advance(STOP_TIMEOUT)
+        self.successResultOf(stopped)
+
     def test_stop_while_asking(self) -> None:
         """What was just being asked for is deleted, too: it may have been mapped."""
         self.mapper.grant = lambda wanted: None

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from itertools import pairwise
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from devp2p_tx.core.nat import igd, ssdp
 from devp2p_tx.core.nat.ports import Mapping, Transport
@@ -201,6 +202,23 @@ class RouterTests(NATTestCase):
         self.result(thrice())
         first, second, third = self.device.times
         self.assertGreaterEqual(min(second - first, third - second), PAUSE)
+
+    def test_deleted_together(self) -> None:
+        """Nor are they hurried where several things are asked at once; one that is given up holds up no other."""
+        router = self.make()
+        for wanted in (TCP, UDP):
+            self.result(router.addMapping(wanted))
+        del self.device.times[:]
+        self.result(gatherResults([router.deleteMapping(each) for each in (TCP, UDP)]))
+        self.assertEqual(self.device.mappings, {})
+        self.assertEqual(len(self.device.times), 4)
+        self.assertGreaterEqual(min(later - each for each, later in pairwise(self.device.times)), PAUSE)
+        hanging, waiting, last = (router.externalIP() for _ in range(3))
+        waiting.cancel()
+        hanging.cancel()
+        for given in (waiting, hanging):
+            self.failureResultOf(given, CancelledError)
+        self.assertEqual(str(self.result(last)), "11.0.0.1")
 
     def test_the_router_chooses(self) -> None:
         """Version 2 chooses another port where somebody else has ours."""
