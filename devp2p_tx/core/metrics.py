@@ -9,19 +9,34 @@ from collections.abc import Iterator
 Labels = tuple[tuple[str, str], ...]
 
 
-class Traffic:
+class Counts:
     """
-    What one capability sent and received, by message code.
+    What one capability sent, or what it received.
 
-    @ivar sent: for each code a list C{[messages, bytes]}, the bytes being those of whole frames.
-    @ivar received: likewise.
+    @ivar messages: how many, by message code.
+    @ivar bytes: how many, by message code, those of whole frames.
     """
 
-    __slots__ = ("received", "sent")
+    __slots__ = ("bytes", "messages")
 
     def __init__(self, length: int) -> None:
-        self.sent = [[0, 0] for _ in range(length)]
-        self.received = [[0, 0] for _ in range(length)]
+        self.messages = [0] * length
+        self.bytes = [0] * length
+
+
+class Traffic:
+    """
+    What one capability sent and received.
+
+    @ivar length: how many message codes it has.
+    """
+
+    __slots__ = ("length", "received", "sent")
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.sent = Counts(length)
+        self.received = Counts(length)
 
 
 class Metrics:
@@ -43,7 +58,7 @@ class Metrics:
     def traffic(self, capability: str, length: int) -> Traffic:
         """The counters of one capability (C{name/version}), shared by all its peers."""
         traffic = self._traffic.get(capability)
-        if traffic is None or len(traffic.sent) != length:
+        if traffic is None or traffic.length != length:
             traffic = self._traffic[capability] = Traffic(length)
         return traffic
 
@@ -53,7 +68,7 @@ class Metrics:
             yield name, labels, value
         for capability, traffic in self._traffic.items():
             for direction, counts in (("egress", traffic.sent), ("ingress", traffic.received)):
-                for code, (messages, size) in enumerate(counts):
+                for code, (messages, size) in enumerate(zip(counts.messages, counts.bytes, strict=True)):
                     if messages:
                         labels = (("capability", capability), ("code", f"{code:#04x}"))
                         yield f"{direction}_messages", labels, messages

@@ -62,18 +62,6 @@ def decode_prefix(data: bytes) -> tuple[Item, int]:
     return item, end
 
 
-def decode_list(data: bytes, minimum: int = 0) -> list[Item]:
-    """
-    Decode a list of at least C{minimum} items; further items, and bytes after the list, are ignored (EIP-8).
-
-    @raise InvalidRLP: no such list.
-    """
-    item, _ = decode_prefix(data)
-    if not isinstance(item, list) or len(item) < minimum:
-        raise InvalidRLP(f"expected a list of {minimum} items or more")
-    return item
-
-
 def encode_uint(value: int) -> bytes:
     """The item for an unsigned integer: big endian, without leading zeros, empty for zero."""
     return value.to_bytes((value.bit_length() + 7) // 8, "big")

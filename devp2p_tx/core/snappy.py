@@ -18,18 +18,30 @@ _decompress_into = _snappy.decompress_raw_into
 _declared_length = _snappy.decompress_raw_len
 _compress = _snappy.compress_raw
 
+#: What a block begins with that is one short literal of that many bytes: its plain length, and the literal's tag. The
+#: longest has 60 bytes: beyond, the tag has another form. (A block of nothing has no literal.)
+_LITERAL_HEADS = (b"\0", *(bytes((size, (size - 1) << 2)) for size in range(1, 61)))
+_LITERALS = len(_LITERAL_HEADS)
+_HEAD = 2
+
 #: From here on what is saved by not copying is more than what it takes to avoid it (bytes).
 _LARGE = 64 * 1024
 
 
 def compress(data: bytes) -> bytes:
     """Compress C{data} into one block."""
-    return bytes(_compress(data))
+    return bytes(compress_buffer(data))
 
 
-def compress_buffer(data: bytes) -> Buffer:
-    """As L{compress}, in the library's own buffer: it has a length and can be joined with bytes, and saves a copy."""
-    return _compress(data)
+def compress_buffer(data: bytes) -> bytes | Buffer:
+    """
+    As L{compress}, maybe in the library's own buffer: it has a length and can be joined with bytes, and saves a copy.
+
+    What fits into one short literal is left as it is: two calls of the library would take more time than the few bytes
+    are worth, most of which a frame fills up again.
+    """
+    size = len(data)
+    return _LITERAL_HEADS[size] + data if size < _LITERALS else _compress(data)
 
 
 def decompress(block: bytes | bytearray | memoryview, limit: int) -> bytes:
@@ -38,6 +50,9 @@ def decompress(block: bytes | bytearray | memoryview, limit: int) -> bytes:
 
     @raise InvalidSnappy: malformed, declared longer than C{limit}, or expanding to another length than declared.
     """
+    size = len(block) - _HEAD
+    if 0 < size < _LITERALS and size <= limit and block[:_HEAD] == _LITERAL_HEADS[size]:
+        return bytes(block[_HEAD:])
     try:
         if (length := _declared_length(block)) > limit:
             raise InvalidSnappy(f"declared {length} bytes, over the limit of {limit}")

@@ -227,3 +227,4 @@ class MessageStream:
             self._channel.failed(failure)
         elif failure.value is not self._ended.value and not failure.check(CancelledError):
             _log.failure("{channel} failed after its peer had gone", failure, channel=self._channel)
+        failure.cleanFailure()  # its traceback knows us, who keep the error

@@ -40,7 +40,7 @@ class Channel:
 
     @ivar capability: what is spoken here.
     @ivar offset: the code on the wire of its message 0.
-    @ivar protocol: who speaks it.
+    @ivar protocol: who speaks it, until the end.
     @ivar queued: what waits because the peer does not read: payloads, and L{MESSAGE_COST} for each (bytes).
     @ivar pulls: whether a pull producer wants to be asked for more.
     """
@@ -89,9 +89,8 @@ class Channel:
     def _send(self, send: Callable[[int, bytes], int], code: int, payload: bytes) -> int:
         """Give C{send} a message, and count it; the size of its frame (bytes)."""
         size = send(self.offset + code, payload)
-        count = self._sent[code]
-        count[0] += 1
-        count[1] += size
+        self._sent.messages[code] += 1
+        self._sent.bytes[code] += size
         if self._observe is not None:
             self._observe(True, self.capability, code, len(payload))
         return size
@@ -242,5 +241,7 @@ class Channel:
             if producer is not None:
                 producer.stopProducing()
         finally:
+            protocol = self.protocol
+            del self.protocol  # which holds us: what is gone should not wait for the garbage collector
             if self._connected:
-                self.protocol.connectionLost(reason)
+                protocol.connectionLost(reason)

@@ -99,4 +99,5 @@ class RLPxFactory(Factory):
             protocol.disconnect(error.reason)
         else:
             protocol.abort()
+        failure.cleanFailure()  # its traceback knows the protocol, which keeps the error
         return failure

@@ -71,8 +71,8 @@ _NOTHING = memoryview(b"")
 
 _log = Logger()
 
-#: What handles a message: its receiver, its code there, its counter, its channel.
-_Route = tuple[Callable[[int, bytes], object], int, list[int], Channel]
+#: What handles the messages of a channel: their receiver, the first code on the wire, the counters, the channel.
+_Route = tuple[Callable[[int, bytes], object], int, list[int], list[int], Channel]
 
 
 class RLPxProtocol(Protocol):
@@ -88,7 +88,7 @@ class RLPxProtocol(Protocol):
     @ivar closed: nothing more is sent or received.
     @ivar remoteKey: the peer's static key, once known.
     @ivar localKey: ours.
-    @ivar channels: what is spoken with this peer, once started.
+    @ivar channels: what is spoken with this peer, from the start to the end.
     """
 
     def __init__(
@@ -199,9 +199,9 @@ class RLPxProtocol(Protocol):
                 self.fail(capability, Failure())
                 return
             self.channels.append(channel)
-            received = channel.receiver()
-            for code in range(capability.length):
-                self._routes.append((received, code, traffic.received[code], channel))
+            counts = traffic.received
+            route = channel.receiver(), channel.offset, counts.messages, counts.bytes, channel
+            self._routes += [route] * capability.length
         for channel in self.channels:
             self._call(channel, channel.connect)
         self.resumeReading(self)
@@ -265,7 +265,8 @@ class RLPxProtocol(Protocol):
                 alarm.cancel()
         if self._cause is not None:
             reason = Failure(self._cause)
-        for channel in self.channels:
+        channels, self.channels = self.channels, []
+        for channel in channels:
             try:
                 channel.connectionLost(reason)
             except Exception:
@@ -300,18 +301,19 @@ class RLPxProtocol(Protocol):
 
     def _deliver(self, messages: Sequence[Message]) -> None:
         """Hand messages to their channels, until one of them has enough."""
-        routes, limit = self._routes, len(self._routes)
+        routes, limit = self._routes, BASE_LENGTH + len(self._routes)
         remaining = iter(messages)
         channel = None
         try:
             for code, payload, size in remaining:
-                if (code := code - BASE_LENGTH) >= limit:
-                    self._breach(code + BASE_LENGTH)
+                if code >= limit:
+                    self._breach(code)
                     return
-                received, relative, count, channel = routes[code]
-                count[0] += 1
-                count[1] += size
-                received(relative, payload)
+                received, offset, counts, sizes, channel = routes[code - BASE_LENGTH]
+                code -= offset
+                counts[code] += 1
+                sizes[code] += size
+                received(code, payload)
                 if self._stallers:
                     self._inbox.append(MessagesReceived(list(remaining)))
                     return

@@ -74,7 +74,7 @@ class Conn:
         connection, good for display only.
     @ivar hello: what it said, after the second handshake.
     @ivar cont: what the run loop answers a checkpoint with.
-    @ivar peer: what became of it, after the second checkpoint.
+    @ivar peer: what became of it, after the second checkpoint and until it is set up.
     """
 
     node: Node

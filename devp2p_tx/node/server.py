@@ -386,6 +386,7 @@ class Server(service.Service):
             self._setUpFailed(conn, stage, error)
             raise
         finally:
+            conn.peer = None  # which knows the connection: what is gone should not wait for the garbage collector
             self._pending.discard(conn)
             if conn.isInbound and transport.remoteKey is not None:
                 self._dialer.plan.inbound_settled(transport.remoteKey.node_id)
@@ -421,7 +422,8 @@ class Server(service.Service):
         self.metrics.count("accepts")
         transport = self._build(None)
         setUp: Deferred[Any] = self.setupConn(transport, ConnectionFlags.INBOUND, None)
-        setUp.addCallbacks(lambda _: self.metrics.count("accepts_succeeded"), lambda _: None)
+        # cleaned of its traceback, whose frames know the connection, which keeps the error
+        setUp.addCallbacks(lambda _: self.metrics.count("accepts_succeeded"), Failure.cleanFailure)
         setUp.addBoth(lambda _: self._accepting.settled())
         return transport
 

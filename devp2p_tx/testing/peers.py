@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.errors import DisconnectReason
-from devp2p_tx.interfaces import ICapability
+from devp2p_tx.interfaces import ICapability, ICapabilityProtocol
 from devp2p_tx.net.factory import RLPxFactory
 from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, RLPxProtocol
 from devp2p_tx.testing._clock import VirtualClock
@@ -40,27 +40,23 @@ class Pair:
     @ivar a: one end.
     @ivar b: the other.
     @ivar network: what lies between them, which can be slowed, silenced and cut.
+    @ivar protocolA: what A's first capability built for this peer.
+    @ivar protocolB: what B's first capability built for this peer.
     """
 
-    def __init__(self, network: MemoryNetwork, a: RLPxProtocol, b: RLPxProtocol) -> None:
+    def __init__(
+        self, network: MemoryNetwork, a: RLPxProtocol, b: RLPxProtocol, protocolA: Any, protocolB: Any
+    ) -> None:
         self.network = network
         self.a = a
         self.b = b
+        self.protocolA = protocolA
+        self.protocolB = protocolB
 
     @property
     def clock(self) -> VirtualClock:
         """The time of both."""
         return self.network.clock
-
-    @property
-    def protocolA(self) -> Any:
-        """What A's first capability built for this peer."""
-        return self.a.channels[0].protocol
-
-    @property
-    def protocolB(self) -> Any:
-        """What B's first capability built for this peer."""
-        return self.b.channels[0].protocol
 
     def advance(self, seconds: float) -> None:
         """Let time go by."""
@@ -82,16 +78,15 @@ class Pair:
 
 
 class _Keeping(RLPxFactory):
-    """Keeps the protocols that it built."""
+    """Keeps the connections that speak something, and what was built for each of their capabilities."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.built: list[RLPxProtocol] = []
+        self.made: list[tuple[RLPxProtocol, list[ICapabilityProtocol]]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
-        protocol = super().buildProtocol(addr)
-        self.built.append(protocol)
-        return protocol
+    def settled(self, protocol: RLPxProtocol, failure: Failure | None) -> None:
+        if protocol.channels:
+            self.made.append((protocol, [channel.protocol for channel in protocol.channels]))
 
 
 def connectedPair(
@@ -121,10 +116,10 @@ def connectedPair(
     network.advance(8 * network.latency)
     listening.stopListening()
     network.settle()
-    a, b = caller.built[0], called.built[0]
-    if not a.channels or not b.channels:
+    if not caller.made or not called.made:
         raise ValueError("the two peers share no capability")
-    return Pair(network, a, b)
+    (a, protocolsA), (b, protocolsB) = caller.made.pop(), called.made.pop()
+    return Pair(network, a, b, protocolsA[0], protocolsB[0])
 
 
 def _several(capabilities: ICapability | Sequence[ICapability]) -> list[ICapability]:

@@ -54,28 +54,28 @@ class TrafficTests(SynchronousTestCase):
         traffic = metrics.traffic("eth/69", 18)
         self.assertIs(metrics.traffic("eth/69", 18), traffic)
         self.assertIsNot(metrics.traffic("eth/70", 18), traffic)
-        self.assertEqual((len(traffic.sent), len(traffic.received)), (18, 18))
+        self.assertEqual((len(traffic.sent.messages), len(traffic.received.bytes)), (18, 18))
 
     def test_other_length(self) -> None:
         """A capability that now has more messages begins anew, with room for all of them."""
         metrics = Metrics()
         metrics.traffic("eth/69", 17)
-        self.assertEqual(len(metrics.traffic("eth/69", 18).sent), 18)
+        self.assertEqual(len(metrics.traffic("eth/69", 18).sent.messages), 18)
 
     def test_directions_and_codes_apart(self) -> None:
         """Each code of each direction has its own two numbers."""
         traffic = Metrics().traffic("eth/69", 2)
-        traffic.sent[1][0] += 1
-        traffic.received[0][1] += 64
-        self.assertEqual(traffic.sent, [[0, 0], [1, 0]])
-        self.assertEqual(traffic.received, [[0, 64], [0, 0]])
+        traffic.sent.messages[1] += 1
+        traffic.received.bytes[0] += 64
+        self.assertEqual((traffic.sent.messages, traffic.sent.bytes), ([0, 1], [0, 0]))
+        self.assertEqual((traffic.received.messages, traffic.received.bytes), ([0, 0], [64, 0]))
 
     def test_list(self) -> None:
         """Those of messages that came are listed, sent ones as egress."""
         metrics = Metrics()
         traffic = metrics.traffic("eth/69", 18)
-        traffic.sent[17] = [3, 192]
-        traffic.received[2] = [1, 64]
+        traffic.sent.messages[17], traffic.sent.bytes[17] = 3, 192
+        traffic.received.messages[2], traffic.received.bytes[2] = 1, 64
         out = (("capability", "eth/69"), ("code", "0x11"))
         into = (("capability", "eth/69"), ("code", "0x02"))
         self.assertEqual(

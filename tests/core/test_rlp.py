@@ -107,13 +107,6 @@ class CodecTests(SynchronousTestCase):
 class FieldTests(SynchronousTestCase):
     """Items as the fields of messages."""
 
-    def test_list(self) -> None:
-        """Lists may have more elements than are known, and bytes behind them (EIP-8)."""
-        self.assertEqual(rlp.decode_list(b"\xc2\x01\x02\xff", minimum=1), [b"\x01", b"\x02"])
-        self.assertEqual(rlp.decode_list(b"\xc0"), [])
-        self.assertRaises(InvalidRLP, rlp.decode_list, b"\xc2\x01\x02", minimum=3)
-        self.assertRaises(InvalidRLP, rlp.decode_list, b"\x83dog")
-
     def test_uint(self) -> None:
         """Numbers are big endian without leading zeros."""
         for value in (0, 1, 0x7F, 0x80, 0x100, 2**64 - 1):

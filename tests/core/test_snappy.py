@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 
+from cramjam import snappy as library
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -41,6 +42,19 @@ class SnappyTests(SynchronousTestCase):
         self.assertEqual(snappy.decompress(b"\x06\x04ab\x01\x02", 6), b"ababab")
         self.assertEqual(snappy.decompress(b"\0", 0), b"")
         self.assertEqual(snappy.decompress(b"\x81\0\0a", 1), b"a")
+
+    def test_short(self) -> None:
+        """What fits into one short literal is left as it is, which the library reads; and what it writes is read."""
+        for size in range(70):
+            plain = bytes(size)
+            block = snappy.compress(plain)
+            self.assertEqual(bytes(library.decompress_raw(block)), plain)
+            self.assertEqual(plain in block, size <= 60)
+            self.assertEqual(snappy.decompress(bytes(library.compress_raw(plain)), size), plain)
+            if size:
+                self.assertRaises(InvalidSnappy, snappy.decompress, block, size - 1)
+                self.assertRaises(InvalidSnappy, snappy.decompress, block[:-1], size)
+                self.assertRaises(InvalidSnappy, snappy.decompress, block + b"\0", size)
 
     def test_limit(self) -> None:
         """The limit itself is within."""

@@ -10,7 +10,7 @@ from devp2p_tx.errors import (
     DisconnectReason,
 )
 from devp2p_tx.testing import ScriptedPeer
-from tests.net.support import FIRST, ConnectionCase, stripped
+from tests.net.support import FIRST, ConnectionCase
 
 
 class BadInputCase(ConnectionCase):
@@ -30,7 +30,7 @@ class BadInputCase(ConnectionCase):
         self.ours.whenEnded().addCallback(ended.append)
         self.network.advance(within)
         self.assertTrue(peer.ended and ended, f"it lasts after {within} seconds")
-        return stripped(ended[0])
+        return ended[0]
 
     def end(self, peer: ScriptedPeer, within: float = 0.0) -> Any:
         """As L{wait}; and all else is as it was before."""

@@ -4,7 +4,7 @@ What the tests of one connection share: a listening L{RLPxFactory} in a memory n
 
 from __future__ import annotations
 
-from gc import collect
+from gc import disable, enable
 from typing import Any
 from weakref import ref
 
@@ -26,14 +26,6 @@ OUR_ADDRESS, THEIR_ADDRESS = "192.0.2.1", "192.0.2.66"
 OUR_PORT = 30303
 #: The first code of the first capability.
 FIRST = 16
-
-
-def stripped(error: Any) -> Any:
-    """An error without the tracebacks, whose frames know the connection."""
-    each = error
-    while each is not None:
-        each.__traceback__, each = None, each.__cause__ or each.__context__
-    return error
 
 
 class Recorder(CapabilityProtocol):
@@ -101,6 +93,8 @@ class ConnectionCase(SynchronousTestCase):
     """Has us listen with one capability, C{echo/1} with two codes."""
 
     def setUp(self) -> None:
+        disable()
+        self.addCleanup(enable)
         self.network = MemoryNetwork()
         self.clock = self.network.clock
         self.us, self.them = self.network.host(OUR_ADDRESS), self.network.host(THEIR_ADDRESS)
@@ -125,6 +119,7 @@ class ConnectionCase(SynchronousTestCase):
         port.stopListening()
         self.network.settle()
         self.factory.built += calling.factory.built
+        calling.factory.built.clear()
         return self.ours
 
     def speak(self, *capabilities: ICapability) -> None:
@@ -171,7 +166,7 @@ class ConnectionCase(SynchronousTestCase):
         self.assertEqual(loud, [])
 
     def assertNothingLeft(self) -> None:
-        """Of the connections that ended: no delayed call, no transport, and no memory."""
+        """Of the connections that ended: no delayed call, no transport, and at once no memory."""
         self.network.settle()
         self.assertEqual(list(self.us.getDelayedCalls()), [])
         self.assertEqual(list(self.network.connections), [])
@@ -179,5 +174,4 @@ class ConnectionCase(SynchronousTestCase):
         self.factory.built.clear()
         self.capability.protocols.clear()
         self.logged.clear()  # a real log keeps no errors, whose tracebacks know the connection
-        collect()
         self.assertEqual([each() for each in kept if each() is not None], [])

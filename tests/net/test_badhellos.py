@@ -68,7 +68,7 @@ class TestHello(BadInputCase):
 
     def test_furtherFields(self) -> None:
         peer = self.scripted(Stage.HANDSHAKE)
-        fields = rlp.decode_list(peer.hello().encode())
+        fields = rlp.decode(peer.hello().encode())
         peer.send(HELLO, rlp.encode([*fields, b"new", [b"nested"]]))
         self.network.settle()
         self.assertFalse(peer.ended)

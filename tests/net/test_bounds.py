@@ -55,7 +55,7 @@ class TestTheBound(FlowCase):
         """Requests are read, and answered, while the replies are not."""
         recorder = self.recorder
         self.ours._routes[:] = [
-            (lambda code, payload: recorder.transport.sendMessage(1, payload * 1000), 0, [0, 0], self.channel)
+            (lambda code, payload: recorder.transport.sendMessage(1, payload * 1000), FIRST, [0], [0], self.channel)
         ]
         self.peer.stopReading()
         most = 0

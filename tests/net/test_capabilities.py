@@ -98,9 +98,12 @@ class TestProtocols(ConnectionCase):
 
     def test_traffic(self) -> None:
         pair = connectedPair(EchoCapability())
-        pair.protocolA.request(b"x" * 20)
+        pair.protocolA.request(b"x" * 80)
         pair.settle()
         traffic = pair.b.factory.metrics.traffic("echo/1", 2)  # type: ignore[union-attr]
-        # 1 byte of code, 20 of payload as 5 of snappy, padded to 16, and 48 around it
-        self.assertEqual((traffic.received[0], traffic.sent[1]), ([1, 64], [1, 64]))
+        # 1 byte of code, 80 of payload as 9 of snappy, padded to 16, and 48 around it
+        received, sent = traffic.received, traffic.sent
+        self.assertEqual(
+            (received.messages, received.bytes, sent.messages, sent.bytes), ([1, 0], [64, 0], [0, 1], [0, 64])
+        )
         pair.close()

@@ -49,7 +49,7 @@ class TestInwards(FlowCase):
 
         self.ours._routes.clear()
         recorder.messageReceived = messageReceived
-        self.ours._routes += [(messageReceived, 0, [0, 0], self.channel)]
+        self.ours._routes += [(messageReceived, FIRST, [0], [0], self.channel)]
         with self.peer.inOneWrite():
             for number in range(25):
                 self.peer.send(FIRST, bytes([number]))

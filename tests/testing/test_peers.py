@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+from weakref import ref
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
@@ -52,6 +55,16 @@ class TestConnectedPair(SynchronousTestCase):
         pair = connectedPair([EchoCapability(), EchoCapability("other")], [EchoCapability("other"), EchoCapability()])
         self.assertEqual([each.capability.name for each in pair.a.channels], ["echo", "other"])
         pair.close()
+
+    def test_freedAtOnce(self) -> None:
+        """What a connection held does not wait for the garbage collector when it has ended."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        pair = connectedPair(Capability("greet", 1, 1, Greeting))
+        held = [ref(each) for each in (pair.b, pair.protocolA, pair.protocolB)]  # A is held by Twisted's endpoint
+        pair.close()
+        del pair
+        self.assertEqual([each() for each in held], [None] * 3)
 
     def test_nothingInCommon(self) -> None:
         self.assertRaises(ValueError, connectedPair, EchoCapability(), EchoCapability("other"))

@@ -8,6 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from devp2p_tx.core import rlp
+from devp2p_tx.core.rlpfields import (
+    Field,
+    read_bytes,
+    read_field,
+    read_list,
+    read_uint,
+    write_bytes,
+    write_list,
+    write_uint,
+)
 from devp2p_tx.core.snappy import decompress
 from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity, InvalidRLP, InvalidSnappy
 
@@ -60,15 +70,15 @@ class Hello:
 
     def encode(self) -> bytes:
         """The payload of the message."""
-        uint = rlp.encode_uint
-        return rlp.encode(
-            [
-                uint(self.version),
-                self.client_name.encode(),
-                [[cap.name.encode(), uint(cap.version)] for cap in self.caps],
-                uint(self.listen_port),
-                self.node_key,
-            ]
+        caps = (write_list((write_bytes(cap.name.encode()), write_uint(cap.version))) for cap in self.caps)
+        return write_list(
+            (
+                write_uint(self.version),
+                write_bytes(self.client_name.encode()),
+                write_list(caps),
+                write_uint(self.listen_port),
+                write_bytes(self.node_key),
+            )
         )
 
     @classmethod
@@ -82,37 +92,32 @@ class Hello:
         if len(payload) > MAX_HELLO_SIZE:
             raise HelloError(f"Hello of {len(payload)} bytes, over the limit of {MAX_HELLO_SIZE}")
         try:
-            return cls._from_fields(rlp.decode_list(payload, minimum=5))
+            return cls._from_fields(payload, read_list(payload, read_field(payload, 0, len(payload)), 5, 5))
         except InvalidRLP as error:
             raise HelloError(f"malformed Hello: {error}") from None
 
     @classmethod
-    def _from_fields(cls, fields: list[rlp.Item]) -> Hello:
-        node_key = rlp.decode_bytes(fields[4])
+    def _from_fields(cls, payload: bytes, fields: list[Field]) -> Hello:
+        version, client_name, caps, listen_port, key = fields
+        node_key = read_bytes(payload, key)
         if len(node_key) != 64 or node_key == _NO_ID:
             raise InvalidIdentity(f"Hello with the node key {node_key.hex() or '(empty)'}")
         return cls(
-            client_name=_text(fields[1]),
-            caps=_caps(fields[2]),
+            client_name=_text(payload, client_name),
+            caps=tuple(_cap(payload, pair) for pair in read_list(payload, caps, 0, MAX_HELLO_SIZE)),
             node_key=node_key,
-            version=rlp.decode_uint(fields[0]),
-            listen_port=rlp.decode_uint(fields[3]),
+            version=read_uint(payload, version),
+            listen_port=read_uint(payload, listen_port),
         )
 
 
-def _text(item: rlp.Item) -> str:
-    return rlp.decode_bytes(item).decode("utf-8", "replace")
+def _text(payload: bytes, field: Field) -> str:
+    return read_bytes(payload, field).decode("utf-8", "replace")
 
 
-def _caps(item: rlp.Item) -> tuple[Cap, ...]:
-    if not isinstance(item, list):
-        raise InvalidRLP("the capabilities are no list")
-    caps = []
-    for pair in item:
-        if not isinstance(pair, list) or len(pair) < 2:
-            raise InvalidRLP("a capability is no pair")
-        caps.append(Cap(_text(pair[0]), rlp.decode_uint(pair[1])))
-    return tuple(caps)
+def _cap(payload: bytes, pair: Field) -> Cap:
+    name, version = read_list(payload, pair, 2, 2)
+    return Cap(_text(payload, name), read_uint(payload, version))
 
 
 def encode_disconnect(reason: int) -> bytes:

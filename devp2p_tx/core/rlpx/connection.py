@@ -269,6 +269,7 @@ class RLPxConnection:
             self._read_deadline = now + READ_TIMEOUT
 
     def _break(self, error: RemoteProtocolError) -> ConnectionBroken:
+        error.__traceback__ = error.__context__ = None  # whose frames know us, who are to be freed at once
         if error.reason is None:
             self._close()
         else:

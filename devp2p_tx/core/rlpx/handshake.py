@@ -15,16 +15,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from devp2p_tx.core import rlp
 from devp2p_tx.core.crypto import ecies
 from devp2p_tx.core.crypto.keccak import KeccakState, keccak256, new_keccak
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
+from devp2p_tx.core.rlpfields import (
+    Field,
+    read_bytes,
+    read_field,
+    read_list,
+    read_uint,
+    write_bytes,
+    write_list,
+    write_uint,
+)
 from devp2p_tx.errors import HandshakeError, RemoteProtocolError
 
 #: The most that the two size bytes of a packet may announce (bytes).
 MAX_PACKET_SIZE = 2048
 #: The version that our packets carry; that of the peer is ignored.
 VERSION = 4
+
+_WRITTEN_VERSION = write_uint(VERSION)
 
 _PREFIX_SIZE = 2
 _LEGACY_AUTH_SIZE = 194 + ecies.OVERHEAD
@@ -70,18 +81,22 @@ def _xor(a: bytes, b: bytes) -> bytes:
     return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).to_bytes(len(a), "big")
 
 
-def _seal(recipient: PublicKey, fields: list[bytes], random_bytes: RandomBytes) -> bytes:
-    """One packet in the EIP-8 form."""
+def _seal(recipient: PublicKey, fields: tuple[bytes, ...], random_bytes: RandomBytes) -> bytes:
+    """One packet in the EIP-8 form, of fields that are bytes, and our version."""
     draw = random_bytes(1 + _MIN_PADDING + _PADDING_MASK + 16)
     padding = draw[17 : 17 + _MIN_PADDING + (draw[0] & _PADDING_MASK)]
-    plaintext = rlp.encode(fields) + padding
+    plaintext = write_list((*map(write_bytes, fields), _WRITTEN_VERSION)) + padding
     prefix = (len(plaintext) + ecies.OVERHEAD).to_bytes(_PREFIX_SIZE, "big")
     ephemeral = PrivateKey.generate(random_bytes)
     return prefix + ecies.encrypt(recipient, plaintext, prefix, ephemeral=ephemeral, iv=draw[1:17])
 
 
-def _open(key: PrivateKey, packet: bytes) -> bytes:
-    return ecies.decrypt(key, packet[_PREFIX_SIZE:], packet[:_PREFIX_SIZE])
+def _open(key: PrivateKey, packet: bytes, count: int) -> tuple[bytes, list[Field]]:
+    """What a packet in the EIP-8 form says, and the first C{count} fields of it, the last of which is a version."""
+    plain = ecies.decrypt(key, packet[_PREFIX_SIZE:], packet[:_PREFIX_SIZE])
+    fields = read_list(plain, read_field(plain, 0, len(plain)), count, count)
+    read_uint(plain, fields[-1])
+    return plain, fields
 
 
 class _Handshake:
@@ -152,7 +167,7 @@ class Initiator(_Handshake):
         """The first packet, to be sent."""
         token = self._key.ecdh(self.remote)
         signature = self._ephemeral.sign(_xor(token, self._nonce))
-        fields = [signature, self._key.public_key.to_bytes(), self._nonce, rlp.encode_uint(VERSION)]
+        fields = signature, self._key.public_key.to_bytes(), self._nonce
         self._auth = _seal(self.remote, fields, self._random_bytes)
         return self._auth
 
@@ -173,10 +188,9 @@ class Initiator(_Handshake):
             raise HandshakeError(f"ack: {error}") from None
 
     def _read_ack(self, packet: bytes) -> Secrets:
-        fields = rlp.decode_list(_open(self._key, packet), minimum=3)
-        remote_ephemeral = PublicKey.from_bytes(rlp.decode_bytes(fields[0], 64))
-        remote_nonce = rlp.decode_bytes(fields[1], _NONCE_SIZE)
-        rlp.decode_uint(fields[2])
+        plain, (ephemeral, nonce, _) = _open(self._key, packet, 3)
+        remote_ephemeral = PublicKey.from_bytes(read_bytes(plain, ephemeral, 64))
+        remote_nonce = read_bytes(plain, nonce, _NONCE_SIZE)
         return self._secrets(remote_ephemeral, (self._nonce, remote_nonce), (self._auth, packet), initiator=True)
 
 
@@ -232,12 +246,11 @@ class Recipient(_Handshake):
         return None if auth is None else (*self._answer(auth, packet), len(packet))
 
     def _read(self, packet: bytes) -> _Auth:
-        fields = rlp.decode_list(_open(self._key, packet), minimum=4)
-        rlp.decode_uint(fields[3])
+        plain, (signature, public_key, nonce, _) = _open(self._key, packet, 4)
         return _Auth(
-            rlp.decode_bytes(fields[0], _SIGNATURE_SIZE),
-            PublicKey.from_bytes(rlp.decode_bytes(fields[1], 64)),
-            rlp.decode_bytes(fields[2], _NONCE_SIZE),
+            read_bytes(plain, signature, _SIGNATURE_SIZE),
+            PublicKey.from_bytes(read_bytes(plain, public_key, 64)),
+            read_bytes(plain, nonce, _NONCE_SIZE),
             legacy=False,
         )
 
@@ -257,8 +270,7 @@ class Recipient(_Handshake):
         return self._secrets(remote_ephemeral, (auth.nonce, self._nonce), (packet, ack), initiator=False), ack
 
     def _ack(self, remote: PublicKey) -> bytes:
-        fields = [self._ephemeral.public_key.to_bytes(), self._nonce, rlp.encode_uint(VERSION)]
-        return _seal(remote, fields, self._random_bytes)
+        return _seal(remote, (self._ephemeral.public_key.to_bytes(), self._nonce), self._random_bytes)
 
     def _legacy_ack(self, remote: PublicKey) -> bytes:
         plaintext = self._ephemeral.public_key.to_bytes() + self._nonce + b"\0"

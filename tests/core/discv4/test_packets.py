@@ -67,7 +67,7 @@ class PublishedTests(SynchronousTestCase):
         case = VECTORS["ping"]
         ping = packets.Ping(endpoint(case["sender"]), endpoint(case["recipient"]), EXPIRATION, 0)
         ours = packets.encode_ping(KEY, ping)
-        self.assertEqual(rlp.decode_list(ours[98:])[:4], rlp.decode_list(vector("ping", "datagram")[98:])[:4])
+        self.assertEqual(rlp.decode_prefix(ours[98:])[0][:4], rlp.decode_prefix(vector("ping", "datagram")[98:])[0][:4])
 
     def test_ping_of_another_version(self) -> None:
         """With a list where EIP-868 has a number since."""
@@ -114,7 +114,7 @@ class RoundTripTests(SynchronousTestCase):
     def test_version(self) -> None:
         """We speak version 4."""
         datagram = packets.encode_ping(KEY, packets.Ping(HERE, HERE, 1, 1))
-        self.assertEqual(rlp.decode_list(datagram[98:])[0], b"\4")
+        self.assertEqual(rlp.decode_prefix(datagram[98:])[0][0], b"\4")
 
     def test_pong(self) -> None:
         """A record's number of zero is written and read."""

@@ -101,7 +101,7 @@ class DecodeTests(SynchronousTestCase):
 
     def test_signature(self) -> None:
         """Made by another, altered, or of another length."""
-        parts = rlp.decode_list(Record.sign(KEY, 1, {}).encoded)
+        parts = rlp.decode(Record.sign(KEY, 1, {}).encoded)
         self.assert_invalid(signed(*parts[1:], key=PrivateKey(b"\1" * 32)), SIGNATURE_ERROR)
         self.assert_invalid(rlp.encode([parts[0], b"\2", *parts[2:]]), SIGNATURE_ERROR)
         self.assert_invalid(rlp.encode([b"", *parts[1:]]), SIGNATURE_ERROR)
@@ -117,7 +117,7 @@ class DecodeTests(SynchronousTestCase):
     def test_malformed(self) -> None:
         """Not RLP, trailing bytes, lists where bytes belong, a bad number."""
         good = Record.sign(KEY, 1, {}).encoded
-        parts = rlp.decode_list(good)
+        parts = rlp.decode(good)
         bad = [b"", good + b"\0", good[:-1], rlp.encode([parts[0], b"\0\1", *parts[2:]])]
         bad += [rlp.encode([parts[0], bytes(9), *parts[2:]]), rlp.encode([[], *parts[1:]])]
         bad += [rlp.encode([*parts[:2], [b"id"], *parts[3:]])]

@@ -70,7 +70,7 @@ class Eip8Tests(SynchronousTestCase):
         token = int.from_bytes(KEY_A.ecdh(KEY_B.public_key), "big")
         signed = (token ^ int.from_bytes(eip8.NONCE_A, "big")).to_bytes(32, "big")
         for auth in (node_a().auth(), eip8.AUTH_2):
-            signature, *fields = rlp.decode_list(ecies.decrypt(KEY_B, auth[2:], auth[:2]))
+            signature, *fields = rlp.decode_prefix(ecies.decrypt(KEY_B, auth[2:], auth[:2]))[0]
             self.assertEqual(fields, [KEY_A.public_key.to_bytes(), eip8.NONCE_A, b"\4"])
             signer = PublicKey.recover(rlp.decode_bytes(signature), signed)
             self.assertEqual(signer, PrivateKey(eip8.EPHEMERAL_A).public_key)
@@ -117,7 +117,7 @@ class BothRolesTests(SynchronousTestCase):
         """Nonce, ephemeral key and IV are drawn anew for every connection."""
         random_bytes = randomness()
         packets = [Initiator(OURS, THEIRS.public_key, random_bytes).auth() for _ in range(2)]
-        opened = [rlp.decode_list(ecies.decrypt(THEIRS, auth[2:], auth[:2])) for auth in packets]
+        opened = [rlp.decode_prefix(ecies.decrypt(THEIRS, auth[2:], auth[:2]))[0] for auth in packets]
         for first, second in [(opened[0][0], opened[1][0]), (opened[0][2], opened[1][2])]:
             self.assertNotEqual(first, second)
         self.assertNotEqual(packets[0][3:67], packets[1][3:67])

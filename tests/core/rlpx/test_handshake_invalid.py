@@ -159,4 +159,4 @@ class ReplayTests(SynchronousTestCase):
         assert answered is not None
         ack = answered[1]
         self.assertRaises(HandshakeError, caller().receive_ack, ack)
-        self.assertEqual(len(rlp.decode_list(ecies.decrypt(OTHER, ack[2:], ack[:2]))), 3)
+        self.assertEqual(len(rlp.decode_prefix(ecies.decrypt(OTHER, ack[2:], ack[:2]))[0]), 3)
