@@ -178,13 +178,13 @@ class MemoryNodeStore:
     def ping_received(self, node_id: bytes, ip: IPAddress, now: int) -> None:
         """The node at this address sent us a ping."""
         key = _key(node_id, ip)
-        self._put_endpoint(key, self._endpoint(key)._replace(last_ping=now))
+        self._put_endpoint(key, Endpoint(now, *self._endpoint(key)[1:]))  # at half the price of _replace
 
     def pong_received(self, node_id: bytes, ip: IPAddress, now: int, *, v5: bool = False) -> None:
         """The node at this address answered a ping of ours, of discv4 or discv5."""
         key = _key(node_id, ip)
         old = self._endpoint(key)
-        self._put_endpoint(key, old._replace(last_pong_v5=now) if v5 else old._replace(last_pong=now))
+        self._put_endpoint(key, Endpoint(*old[:4], now) if v5 else Endpoint(old.last_ping, now, *old[2:]))
 
     def findnode_failed(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> int:
         """A FINDNODE had no useful answer; how many in a row by now, of discv4 or discv5."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
-from devp2p_tx.core.discv4.packets import Neighbor, recover_sender
+from devp2p_tx.core.discv4.packets import Neighbor, has_hash, recover_sender
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 
@@ -33,6 +33,9 @@ class Cryptography(Protocol):
     def sign(self, digest: bytes) -> bytes:
         """Sign a packet, as L{PrivateKey.sign} does."""
 
+    def is_intact(self, datagram: bytes) -> bool:
+        """Whether a packet came as it was sent, as L{has_hash} tells."""
+
     def sender(self, datagram: bytes) -> PublicKey:
         """The signer of a packet, as L{recover_sender} finds it."""
 
@@ -48,6 +51,7 @@ class OwnCryptography:
 
     def __init__(self, key: PrivateKey) -> None:
         self.sign = key.sign
+        self.is_intact = has_hash
         self.sender = recover_sender
         self.node = lru_cache(maxsize=REMEMBERED_NODES)(read_node)
         self.record = Record.decode

@@ -411,7 +411,7 @@ class Discv4:
             return Refusal.FORBIDDEN
         if not self._budget.take(ip, now):
             return Refusal.OVER_BUDGET
-        if not packets.has_hash(data):
+        if not self._cryptography.is_intact(data):
             return Refusal.BAD_HASH
         try:
             payload = packets.decode_payload(data)

@@ -338,7 +338,7 @@ class BudgetTests(ProtocolTestCase):
         def work(*args: object) -> bytes:
             raise AssertionError("work was done for nothing")
 
-        for owner, step in ((packets, "has_hash"), (packets, "decode_payload"), (PublicKey, "recover")):
+        for owner, step in ((packets, "keccak256"), (packets, "decode_payload"), (PublicKey, "recover")):
             self.patch(owner, step, work)
 
     def test_before_any_work(self) -> None:
