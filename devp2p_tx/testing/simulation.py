@@ -69,7 +69,7 @@ class SharedCryptography:
         return _Share(self, key.node_id)
 
     @staticmethod
-    def is_intact(datagram: bytes) -> bool:
+    def intact(datagram: bytes) -> bool:
         """Nothing happens to a packet on its way but that it is lost."""
         return True
 
@@ -100,7 +100,7 @@ class _Share:
 
     def __init__(self, shared: SharedCryptography, name: bytes) -> None:
         self._signature = name + bytes(65 - len(name))
-        self.is_intact, self.sender = shared.is_intact, shared.sender
+        self.intact, self.sender = shared.intact, shared.sender
         self.node, self.record = shared.node, shared.record
 
     def sign(self, digest: bytes) -> bytes:

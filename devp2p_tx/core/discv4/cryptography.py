@@ -33,7 +33,7 @@ class Cryptography(Protocol):
     def sign(self, digest: bytes) -> bytes:
         """Sign a packet, as L{PrivateKey.sign} does."""
 
-    def is_intact(self, datagram: bytes) -> bool:
+    def intact(self, datagram: bytes) -> bool:
         """Whether a packet came as it was sent, as L{has_hash} tells."""
 
     def sender(self, datagram: bytes) -> PublicKey:
@@ -51,7 +51,7 @@ class OwnCryptography:
 
     def __init__(self, key: PrivateKey) -> None:
         self.sign = key.sign
-        self.is_intact = has_hash
+        self.intact = has_hash
         self.sender = recover_sender
         self.node = lru_cache(maxsize=REMEMBERED_NODES)(read_node)
         self.record = Record.decode

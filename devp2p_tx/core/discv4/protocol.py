@@ -305,7 +305,7 @@ class Discv4:
         self._send(datagram, call.ip, call.port)
 
     def _send(self, data: bytes, ip: IPAddress, port: int) -> None:
-        self._outbox.append(Datagram(data, ip, port))
+        self._outbox.append((data, ip, port))
 
     def _record(self, unix_time: float) -> Record:
         return self._local.record(int(unix_time * 1000))
@@ -411,7 +411,7 @@ class Discv4:
             return Refusal.FORBIDDEN
         if not self._budget.take(ip, now):
             return Refusal.OVER_BUDGET
-        if not self._cryptography.is_intact(data):
+        if not self._cryptography.intact(data):
             return Refusal.BAD_HASH
         try:
             payload = packets.decode_payload(data)

@@ -38,7 +38,7 @@ from typing import TypeVar
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
-from devp2p_tx.core.datagram import Outgoing
+from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import Calls
 from devp2p_tx.core.discv5.events import (
@@ -139,7 +139,7 @@ class Discv5:
         self._writer = PacketWriter(local.node_id, protocol_id)
         self._sessions = Sessions()
         self._challenges = Challenges()
-        self._outbox: list[Outgoing] = []
+        self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._calls = Calls()
         self._known_calls: set[Call] = set()
@@ -151,7 +151,7 @@ class Discv5:
         }
         self._closed = False
 
-    def datagrams_to_send(self) -> list[Outgoing]:
+    def datagrams_to_send(self) -> list[Datagram]:
         """Take what is to be sent: data, and the address and port that it goes to."""
         outbox, self._outbox = self._outbox, []
         return outbox
@@ -445,7 +445,7 @@ class Discv5:
         A message that does not fit beside that follows it, and a PING goes in its place, whose answer nobody awaits.
         """
         datagram, nonce = handshake.write(call.message, record, self._writer, self._pool)
-        following: list[Outgoing] = []
+        following: list[Datagram] = []
         if len(datagram) > packets.MAX_SIZE:
             ping = messages.encode_ping(self._pool.take(REQUEST_ID_SIZE), seq)
             datagram, _ = handshake.write(ping, record, self._writer, self._pool)

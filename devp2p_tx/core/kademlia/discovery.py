@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.datagram import Outgoing
+from devp2p_tx.core.datagram import Datagram
 
 
 class Answer(Protocol):
@@ -29,7 +29,7 @@ class DiscoveryCore(Protocol):
 
     def receive_datagram(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Any: ...
 
-    def datagrams_to_send(self) -> Sequence[Outgoing]: ...
+    def datagrams_to_send(self) -> Sequence[Datagram]: ...
 
     def next_events(self) -> list[Any]: ...
 

@@ -126,11 +126,11 @@ class ProtocolTestCase(SynchronousTestCase):
     def sent_datagrams(self, ip: IPAddress = PEER_IP, port: int = PEER_PORT) -> list[tuple[bytes, packets.Payload]]:
         """The hashes and contents of what the node sent, all of it signed by the node, and to one address."""
         found = []
-        for datagram in self.node.datagrams_to_send():
-            payload, sender = packets.decode(datagram.data)
+        for data, *to in self.node.datagrams_to_send():
+            payload, sender = packets.decode(data)
             self.assertEqual(sender, OUR_KEY.public_key)
-            self.assertEqual((datagram.ip, datagram.port), (ip, port))
-            found.append((packets.datagram_hash(datagram.data), payload))
+            self.assertEqual(to, [ip, port])
+            found.append((packets.datagram_hash(data), payload))
         return found
 
     def make_ping(self, of: PrivateKey = PEER, recipient: WireEndpoint = packets.NO_ENDPOINT) -> bytes:

@@ -131,7 +131,7 @@ class PingTests(ProtocolTestCase):
         self.local.offer(Source.FLAG, 6, ip_address("2600::1"), tcp=40305, udp=40301)
         for ip in (PEER_IP, ip_address("2600::2")):
             self.node.ping(STRANGER.public_key.node_id, ip, 9, self.now, self.unix_time)
-        told = [packets.decode(each.data)[0] for each in self.node.datagrams_to_send()]
+        told = [packets.decode(data)[0] for data, _, _ in self.node.datagrams_to_send()]
         senders = [payload.sender for payload in told if isinstance(payload, packets.Ping)]
         self.assertEqual(
             [(each.ip, each.udp, each.tcp) for each in senders],
@@ -142,7 +142,7 @@ class PingTests(ProtocolTestCase):
         """Who does not know its address says so."""
         node = Discv4(LocalRecord(OUR_KEY, 1), self.table)
         node.receive_datagram(self.make_ping(), PEER_IP, PEER_PORT, self.now, self.unix_time)
-        ping, _ = packets.decode(node.datagrams_to_send()[1].data)
+        ping, _ = packets.decode(node.datagrams_to_send()[1][0])
         assert isinstance(ping, packets.Ping)
         self.assertEqual(ping.sender, packets.NO_ENDPOINT)
 

@@ -448,7 +448,7 @@ class EnrCallTests(ProtocolTestCase):
         node_id = STRANGER.public_key.node_id
         self.node.proofs.ping_received(node_id, STRANGER_IP, self.unix_time)
         second = self.node.request_record(node_id, STRANGER_IP, PEER_PORT, self.now, self.unix_time)
-        one, other = (packets.datagram_hash(datagram.data) for datagram in self.node.datagrams_to_send())
+        one, other = (packets.datagram_hash(data) for data, _, _ in self.node.datagrams_to_send())
         self.assertEqual(one, other)
         response = packets.EnrResponse(one, self.record().encoded)
         self.receive(packets.encode_enr_response(PEER, response))
@@ -477,9 +477,9 @@ class TwoNodesTests(SynchronousTestCase):
         for _ in range(40):
             for index, (ip, port) in enumerate(homes):
                 nodes[index].handle_timer(now, START + now)
-                for datagram in nodes[index].datagrams_to_send():
-                    self.assertEqual((datagram.ip, datagram.port), homes[1 - index])
-                    self.assertIsNone(nodes[1 - index].receive_datagram(datagram.data, ip, port, now, START + now))
+                for data, *to in nodes[index].datagrams_to_send():
+                    self.assertEqual(tuple(to), homes[1 - index])
+                    self.assertIsNone(nodes[1 - index].receive_datagram(data, ip, port, now, START + now))
                 events += nodes[index].next_events()
             now += 0.05
         record, found = events

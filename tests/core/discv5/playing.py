@@ -15,7 +15,6 @@ from devp2p_tx.core import rlp
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.events import Call, CallFailed, Contact, Event, Refusal
 from devp2p_tx.core.discv5.filter import PacketFilter
@@ -35,6 +34,14 @@ COUNTER: Entry[rlp.Item] = entries.raw(b"counter")
 def key(number: int) -> PrivateKey:
     """A key for each number."""
     return PrivateKey(number.to_bytes(32, "big"))
+
+
+class Datagram(NamedTuple):
+    """What a player sent."""
+
+    data: bytes
+    ip: IPAddress
+    port: int
 
 
 class Neighbour(NamedTuple):
