@@ -110,6 +110,21 @@ _MAPPED, _NAT64 = 0xFFFF, 0x64FF9B << 64
 _6TO4 = 0x2002
 
 
+class _IPv4(IPv4Address):
+    """An address with what is asked for with each packet at hand; it is equal to another one of the same bytes."""
+
+    __slots__ = ("_hash", "packed")
+    version = 4
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__(packed)
+        self.packed = packed  # type: ignore[misc]
+        self._hash = super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 def unwrap(ip: IPAddress) -> IPAddress:
     """The IPv4 address inside of C{::ffff:a.b.c.d}; any other address as it is."""
     if isinstance(ip, IPv6Address):
@@ -137,16 +152,18 @@ def parse_address(text: str) -> IPAddress:
     @raise InvalidAddress: the text is no IP address.
     """
     try:
-        return unwrap(ip_address(text))
+        read = from_packed(ip_address(text).packed)
     except ValueError:
         raise InvalidAddress(f"not an IP address: {text!r}") from None
+    assert read is not None
+    return read
 
 
 @lru_cache(maxsize=PARSED_ADDRESSES)
 def from_packed(data: bytes) -> IPAddress | None:
     """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
     if len(data) == 4:
-        return IPv4Address(data)
+        return _IPv4(data)
     if len(data) == 16:
         return unwrap(IPv6Address(data))
     return None
