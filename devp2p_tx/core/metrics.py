@@ -48,7 +48,7 @@ class Metrics:
 
     def count(self, name: str, amount: int = 1, **labels: str) -> None:
         """Add to the counter of that name and those labels."""
-        key = (name, tuple(sorted(labels.items())))
+        key = name, tuple(sorted(labels.items()) if len(labels) > 1 else labels.items())
         self._counters[key] = self._counters.get(key, 0) + amount
 
     def value(self, name: str, **labels: str) -> int:

@@ -73,13 +73,13 @@ def clientEndpoint(
         are tried that the node says it has, or its host name is looked up when the endpoint connects.
     @raise InvalidNode: the node has no address or no TCP port.
     """
-    from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-
     known = addresses or node.tcp_addresses()
     if node.host is None or not (known or node.tcp):
         raise InvalidNode(f"node {node.node_id.hex()[:16]} has no {'address' if node.host is None else 'TCP port'}")
     if via is not None and node.tcp:
         return via(reactor, node.host, node.tcp)
+    from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
+
     if not known:
         return HostnameEndpoint(reactor, node.host, node.tcp, timeout=CONNECT_TIMEOUT)
     ip, port = known[0]

@@ -125,7 +125,7 @@ class SimulatedNode:
         bootnodes: list[Node],
     ) -> None:
         key = PrivateKey.generate(random.randbytes)
-        clock = ether.clock
+        self._clock = clock = ether.clock
         self.joined = clock.rightNow
         self.number = as_number(key.public_key.node_id)
         self.node = Node(key.public_key, address, PORT, PORT)
@@ -146,6 +146,11 @@ class SimulatedNode:
         self.discovery.start(edge=cast(Any, self._socket))
         chance = Random(random.getrandbits(64))  # noqa: S311
         self.peers = SimulatedPeers(clock, self.node, self.discovery, chance, exchange)
+
+    @property
+    def isSettled(self) -> bool:
+        """Whether it is known whether its dialled slots were all taken within L{FILL_TIME}."""
+        return self.peers.filledAt is not None or self._clock.rightNow - self.joined >= FILL_TIME
 
     @property
     def isFilledInTime(self) -> bool:
@@ -171,8 +176,9 @@ class Sample(NamedTuple):
     @ivar tableSize: the mean number of entries in the tables of nodes.
     @ivar liveEntries: how many of all entries are nodes that are still there, from 0 to 1.
     @ivar dialed: the mean number of peers that a node dialled.
-    @ivar old: how many nodes have been there for L{FILL_TIME}.
-    @ivar filled: how many of these filled all their dialled slots within that time, from 0 to 1; 1 if C{old} is 0.
+    @ivar settled: how many nodes have filled all their dialled slots, or have been there for L{FILL_TIME}; the others,
+        who came later, may still do it in time.
+    @ivar filled: how many of these filled them within that time, from 0 to 1; 1 if C{settled} is 0.
     """
 
     time: float
@@ -183,7 +189,7 @@ class Sample(NamedTuple):
     tableSize: float
     liveEntries: float
     dialed: float
-    old: int
+    settled: int
     filled: float
 
 
@@ -305,7 +311,7 @@ class DiscoverySimulation:
     def _sample(self) -> Sample:
         results = self._results or [0]
         there = {node.node.node_id for node in self.nodes}
-        old = [node for node in self.nodes if self.clock.rightNow - node.joined >= FILL_TIME]
+        settled = [node for node in self.nodes if node.isSettled]
         entries = [entry.node_id for node in self.nodes for entry in node.discovery.table]
         return Sample(
             time=self.clock.rightNow,
@@ -316,8 +322,8 @@ class DiscoverySimulation:
             tableSize=len(entries) / len(self.nodes),
             liveEntries=sum(entry in there for entry in entries) / max(len(entries), 1),
             dialed=sum(len(node.peers.dialed) for node in self.nodes) / len(self.nodes),
-            old=len(old),
-            filled=sum(node.isFilledInTime for node in old) / len(old) if old else 1.0,
+            settled=len(settled),
+            filled=sum(node.isFilledInTime for node in settled) / len(settled) if settled else 1.0,
         )
 
 

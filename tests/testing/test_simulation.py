@@ -35,13 +35,21 @@ class SimulationTests(SynchronousTestCase):
         self.assertTrue(0.8 < samples[-1].liveEntries < 1, samples[-1])
 
     def test_dialled_slots_are_filled(self) -> None:
-        """Every node that has been there for five minutes filled its slots within them."""
+        """All nodes fill their slots, and do it within five minutes."""
         simulation = DiscoverySimulation(40, seed=1, joinTime=20.0, churnInterval=300.0)
         *_, sample = simulation.run(minutes=6, lookups=0)
         simulation.stop()
-        self.assertGreater(sample.old, 30)
+        self.assertGreaterEqual(sample.settled, 37)
         self.assertEqual(sample.filled, 1.0)
         self.assertGreaterEqual(sample.dialed, SLOTS)
+
+    def test_slots_that_stay_empty(self) -> None:
+        """In a network of less nodes than slots nobody fills them, which is known after five minutes."""
+        simulation = DiscoverySimulation(4, churn=0.0, joinTime=1.0)
+        *_, before, after = simulation.run(minutes=5, lookups=0)
+        simulation.stop()
+        self.assertEqual((before.settled, before.filled), (0, 1.0))
+        self.assertEqual((after.settled, after.filled), (4, 0.0))
 
     def test_full(self) -> None:
         """A node that has no slot left refuses, and is not dialled for a while."""
