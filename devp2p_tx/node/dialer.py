@@ -245,6 +245,8 @@ class Dialer:
 
         def ended(result: Any) -> None:
             self._dials.discard(running)
+            if isinstance(result, Failure):
+                result.cleanFailure()  # its traceback knows all that was dialled with, which is to be freed at once
             self.evaluate()
             tell(result)
 

@@ -5,9 +5,11 @@ are real ones of a network in memory; what comes after them always succeeds.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
 from itertools import cycle
+from weakref import ref
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +21,7 @@ from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import ServerStopped
+from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
 from devp2p_tx.interfaces import INodeSource
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.oneshot import OneShot
@@ -159,6 +161,32 @@ class DialerTestCase(SynchronousTestCase):
 
     def count(self, name: str, **labels: str) -> int:
         return self.metrics.value(name, **labels)
+
+
+class RefusedTests(DialerTestCase):
+    """Nodes that take the connection, and then do not want us."""
+
+    def setUp(self) -> None:
+        self.errors: list[ref[PeerRejected]] = []
+        super().setUp()
+
+    def setUpConn(self, transport: Protocol, flags: ConnectionFlags, there: Node) -> Deferred[StubPeer]:
+        """Fail, and leave no trace of the error here."""
+        error = PeerRejected(DisconnectReason.TOO_MANY_PEERS)
+        self.errors.append(ref(error))
+        return fail(error)
+
+    def test_freed_at_once(self) -> None:
+        """What a failed dial held does not wait for the garbage collector."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for number in (1, 2):
+            self.network.host(addressOf(number)).listenTCP(PORT, Factory.forProtocol(Protocol))
+        source = ListSource("list", [node(1), node(2)])
+        self.dialer.start(Candidates([], [source], self.host, self.host.seconds, self.metrics, 2))
+        self.network.settle()
+        self.assertEqual(self.remembered, [("failed", 1), ("failed", 2)])
+        self.assertEqual([error() for error in self.errors], [None, None])
 
 
 class CandidateTests(DialerTestCase):
