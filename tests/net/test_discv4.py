@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, fail
 
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.discv4 import packets
@@ -63,6 +63,14 @@ class JoiningTests(DiscoveryCase):
         self.assertIn(peer.node.node_id, member.discovery.table)
         self.network.advance(20)
         self.assertNotIn(peer.node.node_id, member.discovery.table)
+
+    def test_mistake_is_no_silence(self) -> None:
+        """An error of ours while a node is checked is told, and says nothing of the node."""
+        one, other = self.crowd(2)
+        self.patch(one.discovery, "ping", lambda node: fail(ZeroDivisionError()))
+        self.network.advance(20)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.assertIn(other.nodeId, one.discovery.table)
 
     def test_records_are_fetched(self) -> None:
         """A check that shows a newer record fetches it, so that tables have records."""
