@@ -403,16 +403,17 @@ class KademliaNode:
                 self._store.put_node(proven.node_id, text, proven.ip)
         self._rearm()
 
-    def _silent(self, failure: Failure, node: Node, attempts: int) -> None:
+    def _silent(self, failure: Failure, node: Node, attempts: int) -> Failure | None:
         error = failure.value
+        if not isinstance(error, DevP2PError):
+            return failure  # a mistake of ours, to be logged
         if attempts and isinstance(error, Timeout):
             self._revalidate(node, attempts)
         elif isinstance(error, OverBudget):
             self.table.on_unchecked(node)
-        elif not isinstance(error, DevP2PError):
-            failure.raiseException()
         else:
             self.table.on_no_pong(node, self.seconds())
+        return None
 
     async def _refresh(self) -> None:
         await self._resolveBootnodes()
