@@ -164,17 +164,17 @@ def parse_address(text: str) -> IPAddress:
         read = unwrap(ip_address(text))
     except ValueError:
         raise InvalidAddress(f"not an IP address: {text!r}") from None
-    return from_packed(read.packed) or read if isinstance(read, IPv4Address) else read
+    return _from_packed(read.packed) if isinstance(read, IPv4Address) else read
+
+
+def from_packed(data: bytes) -> IPAddress | None:
+    """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
+    return _from_packed(data) if len(data) in (4, 16) else None  # what is longer is not remembered
 
 
 @lru_cache(maxsize=PARSED_ADDRESSES)
-def from_packed(data: bytes) -> IPAddress | None:
-    """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
-    if len(data) == 4:
-        return _IPv4(data)
-    if len(data) == 16:
-        return unwrap(IPv6Address(data))
-    return None
+def _from_packed(data: bytes) -> IPAddress:
+    return _IPv4(data) if len(data) == 4 else unwrap(IPv6Address(data))
 
 
 def kinds(ip: IPAddress) -> int:

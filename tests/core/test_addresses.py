@@ -262,6 +262,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(from_packed(ip_address("::ffff:1.2.3.4").packed), ip_address("1.2.3.4"))
         for size in (0, 3, 5, 15, 17):
             self.assertIsNone(from_packed(bytes(size)))
+        self.assertIsNone(from_packed(bytearray(1200)))  # nor is it remembered, which that could not be
 
 
 class NetlistTests(SynchronousTestCase):
