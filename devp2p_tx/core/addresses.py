@@ -111,18 +111,27 @@ _6TO4 = 0x2002
 
 
 class _IPv4(IPv4Address):
-    """An address with what is asked for with each packet at hand; it is equal to another one of the same bytes."""
+    """
+    An address with what is asked for with each packet at hand; it is equal to another one of the same bytes, looks like
+    it, and is an ordinary one once pickled or copied.
+    """
 
     __slots__ = ("_hash", "packed")
     version = 4
 
-    def __init__(self, packed: bytes) -> None:
-        super().__init__(packed)
-        self.packed = packed  # type: ignore[misc]
+    def __init__(self, address: object) -> None:
+        super().__init__(address)
+        self.packed = super().packed  # type: ignore[misc]  # not C{address}: to add a number gives that
         self._hash = super().__hash__()
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __repr__(self) -> str:
+        return f"IPv4Address({str(self)!r})"
+
+    def __reduce__(self) -> tuple[type[IPv4Address], tuple[int]]:
+        return IPv4Address, (int(self),)
 
 
 def unwrap(ip: IPAddress) -> IPAddress:
@@ -147,26 +156,25 @@ def embedded(ip: IPAddress) -> IPv4Address | None:
 @lru_cache(maxsize=PARSED_ADDRESSES)
 def parse_address(text: str) -> IPAddress:
     """
-    Read an IP address, IPv4 in IPv6 clothes unwrapped.
+    Read an IP address, IPv4 in IPv6 clothes unwrapped; a link-local one keeps the interface that it names.
 
     @raise InvalidAddress: the text is no IP address.
     """
     try:
-        read = from_packed(ip_address(text).packed)
+        read = unwrap(ip_address(text))
     except ValueError:
         raise InvalidAddress(f"not an IP address: {text!r}") from None
-    assert read is not None
-    return read
+    return _from_packed(read.packed) if isinstance(read, IPv4Address) else read
+
+
+def from_packed(data: bytes) -> IPAddress | None:
+    """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
+    return _from_packed(data) if len(data) in (4, 16) else None  # what is longer is not remembered
 
 
 @lru_cache(maxsize=PARSED_ADDRESSES)
-def from_packed(data: bytes) -> IPAddress | None:
-    """The address of 4 or 16 bytes, unwrapped; C{None} for any other length."""
-    if len(data) == 4:
-        return _IPv4(data)
-    if len(data) == 16:
-        return unwrap(IPv6Address(data))
-    return None
+def _from_packed(data: bytes) -> IPAddress:
+    return _IPv4(data) if len(data) == 4 else unwrap(IPv6Address(data))
 
 
 def kinds(ip: IPAddress) -> int:

@@ -100,9 +100,9 @@ class SourceBudget:
         is_ipv4 = isinstance(source, IPv4Address)
         key = int(source) >> self._shift_4 if is_ipv4 else ~(int(source) >> self._shift_6)
         full_at = self._recent.get(key)
+        if (full_at is None or not is_ipv4) and is_lan(source):  # a network of IPv4 is all of the LAN, or not at all
+            return True
         if full_at is None:
-            if is_lan(source):
-                return True
             full_at = self._earlier.get(key, now)
             if len(self._recent) >= self.max_sources:
                 self._earlier, self._recent = self._recent, {}

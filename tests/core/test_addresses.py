@@ -6,7 +6,9 @@ The tables of addresses are facts from go-ethereum C{p2p/netutil/net_test.go}, w
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from copy import copy, deepcopy
+from ipaddress import IPv4Address, ip_address, ip_network
+from pickle import dumps, loads
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +240,21 @@ class ReadingTests(SynchronousTestCase):
         for bad in ["", "1.2.3", "example.org", "[::1]", "1.2.3.4/32"]:
             self.assertRaises(InvalidAddress, parse_address, bad)
 
+    def test_interface(self) -> None:
+        """A link-local address is good for nothing without the interface that it is of."""
+        read = parse_address("fe80::1%eth0")
+        self.assertEqual((read, str(read)), (ip_address("fe80::1%eth0"), "fe80::1%eth0"))
+
+    def test_as_others(self) -> None:
+        """What was read is as any other address, and so is what is made of it."""
+        for read in (parse_address("1.2.3.4"), from_packed(bytes([1, 2, 3, 4]))):
+            assert isinstance(read, IPv4Address)
+            plain = IPv4Address("1.2.3.4")
+            self.assertEqual((repr(read), hash(read), read.packed), (repr(plain), hash(plain), plain.packed))
+            for same in (copy(read), deepcopy(read), loads(dumps(read)), read + 1 - 1):
+                self.assertEqual((same, hash(same), same.packed), (plain, hash(plain), plain.packed))
+            self.assertNotIn(b"devp2p_tx", dumps(read))
+
     def test_packed(self) -> None:
         """4 or 16 bytes."""
         self.assertEqual(from_packed(bytes([1, 2, 3, 4])), ip_address("1.2.3.4"))
@@ -245,6 +262,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(from_packed(ip_address("::ffff:1.2.3.4").packed), ip_address("1.2.3.4"))
         for size in (0, 3, 5, 15, 17):
             self.assertIsNone(from_packed(bytes(size)))
+        self.assertIsNone(from_packed(bytearray(1200)))  # nor is it remembered, which that could not be
 
 
 class NetlistTests(SynchronousTestCase):

@@ -59,6 +59,11 @@ class BudgetTests(SynchronousTestCase):
             self.assertEqual(self.taken(0.0, source), 100)
         self.assertEqual(len(self.budget), 0)
 
+    def test_beside_lan(self) -> None:
+        """Nor are they if somebody else seems to be in the same network."""
+        self.assertEqual(self.taken(0.0, "::5"), 3)
+        self.assertEqual(self.taken(0.0, "::1"), 100)
+
     def test_bound(self) -> None:
         """However many sources there are, no more than twice the bound is remembered, the recent ones among them."""
         for number in range(1000):

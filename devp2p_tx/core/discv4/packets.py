@@ -38,6 +38,9 @@ MIN_SIZE, MAX_SIZE = _SIGNATURE_END + 1, 1280
 MAX_NEIGHBORS = 12
 #: How many nodes are remembered as NEIGHBORS have them: those of a table are told time and again, and by many.
 REMEMBERED_NEIGHBORS = 4096
+#: The longest that an endpoint and a node are written, with an IPv6 address and nothing after it (bytes). Only what is
+#: no longer is remembered: strangers could fill the memory with what fills packets.
+_ENDPOINT_SIZE, _NEIGHBOR_SIZE = 24, 91
 #: The version in a PING; nobody reads it.
 VERSION = 4
 
@@ -236,7 +239,8 @@ def _fields(datagram: bytes, minimum: int, maximum: int) -> list[Field]:
 
 def _endpoint_at(data: bytes, field: Field) -> WireEndpoint:
     _, begin, _, stop = field
-    return _decode_endpoint(data[begin:stop])
+    decode = _decode_endpoint if stop - begin <= _ENDPOINT_SIZE else _decode_endpoint.__wrapped__
+    return decode(data[begin:stop])
 
 
 @lru_cache(maxsize=REMEMBERED_NEIGHBORS)
@@ -278,6 +282,12 @@ def _decode_findnode(data: bytes) -> FindNode:
     return FindNode(read_bytes(data, target, 64), read_uint(data, expiration))
 
 
+def _neighbor_at(data: bytes, field: Field) -> Neighbor:
+    _, begin, _, stop = field
+    decode = _decode_neighbor if stop - begin <= _NEIGHBOR_SIZE else _decode_neighbor.__wrapped__
+    return decode(data[begin:stop])
+
+
 @lru_cache(maxsize=REMEMBERED_NEIGHBORS)
 def _decode_neighbor(data: bytes) -> Neighbor:
     packed, udp, tcp, public_key = read_list(data, read_field(data, 0, len(data)), 4, 4)
@@ -289,7 +299,7 @@ def _decode_neighbor(data: bytes) -> Neighbor:
 def _decode_neighbors(data: bytes) -> Neighbors:
     nodes, expiration = _fields(data, 2, 2)
     # no node is shorter than its key, so that the size of a packet bounds them
-    found = [_decode_neighbor(data[begin:stop]) for _, begin, _, stop in read_list(data, nodes, 0, MAX_SIZE // 64)]
+    found = [_neighbor_at(data, field) for field in read_list(data, nodes, 0, MAX_SIZE // 64)]
     return Neighbors(tuple(found), read_uint(data, expiration))
 
 

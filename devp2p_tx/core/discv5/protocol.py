@@ -8,7 +8,7 @@ Rules for what comes in; the first that does not hold ends a packet's way, and o
   - A packet that its sender's session opens is heard. Any other is counted against the budget of its source, and then
     answered with a challenge, the same one for a second unless that may be in vain (see L{session
     <devp2p_tx.core.discv5.session>}). A challenge is smaller than what it answers.
-  - A handshake refers to a challenge of the last second, and is the first that does. Its sender's record, signature and
+  - A handshake refers to a challenge that lives, and is the first that does. Its sender's record, signature and
     ephemeral key are valid, and its message can be read. There is a session from then on.
   - A WHOAREYOU has the nonce of the packet that one of our calls was sent in. The call is sent again in a handshake,
     once.

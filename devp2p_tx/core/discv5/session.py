@@ -13,7 +13,7 @@ Rules:
     is gone after the first handshake that refers to it, be that good or bad: nobody can guess twice.
   - But where what was challenged may have been an answer, in a session that we lost, the challenge may be in vain,
     since only who asked something replies to one. So the next packet has a challenge of its own, and either may be
-    replied to.
+    replied to, for a second from the last one.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ class UPnPRouter:
         self._reactor, self._local, self._seconds, self._random = reactor, local, seconds, random
         self._http = RouterHTTP(reactor)
         self._notBefore = seconds()
-        self._turns = DeferredLock()
+        self._turns, self._deletions = DeferredLock(), DeferredLock()
         self._permanent = False
 
     async def isEnabled(self) -> bool:
@@ -218,8 +218,11 @@ class UPnPRouter:
         return {"NewRemoteHost": "", "NewExternalPort": mapping.external, "NewProtocol": mapping.transport.name}
 
     def deleteMapping(self, mapping: Mapping) -> Deferred[None]:
-        """See L{IPortMapper}; of one that was only asked for, the port that was."""
-        return Deferred.fromCoroutine(self._delete(_withPort(mapping)))
+        """
+        See L{IPortMapper}; of one that was only asked for, the port that was. Of several, one is deleted before another
+        is looked at, so that of a router too slow for all of them some are gone in time.
+        """
+        return self._deletions.run(self._delete, _withPort(mapping))
 
     async def _delete(self, mapping: Mapping) -> None:
         if await self._isOurs(mapping) is not False:

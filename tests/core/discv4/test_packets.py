@@ -243,6 +243,20 @@ class RefusalTests(SynchronousTestCase):
         for kind, body in bad:
             self.assertRaises(InvalidRLP, packets.decode, seal(kind, rlp.encode(body)))
 
+    def test_memory(self) -> None:
+        """What is written longer than it has to be is read each time: with it strangers could fill our memory."""
+        for extra, remembered in ((b"", 1), (b"x" * 40, 0)):
+            here = [WIDEST.packed, b"\xff\xff", b"\xff\xff", *([extra] if extra else [])]
+            node = [*here[:3], bytes(64), *here[3:]]
+            for decode, kind, body in (
+                (packets._decode_endpoint, 1, [b"\4", here, here, b"\1"]),
+                (packets._decode_neighbor, 4, [[node, node], b"\1"]),
+            ):
+                decode.cache_clear()
+                for _ in range(2):
+                    packets.decode(seal(kind, rlp.encode(body)))
+                self.assertEqual(decode.cache_info().currsize, remembered)
+
     def test_extras(self) -> None:
         """Further items, even malformed ones, and bytes behind the list are ignored (EIP-8)."""
         payload, _ = packets.decode(seal(5, b"\xc4\1\x81\1\x02" + b"\xff" * 50))

@@ -208,10 +208,11 @@ class RouterTests(NATTestCase):
         router = self.make()
         for wanted in (TCP, UDP):
             self.result(router.addMapping(wanted))
-        del self.device.times[:]
+        del self.device.times[:], self.device.calls[:]
         self.result(gatherResults([router.deleteMapping(each) for each in (TCP, UDP)]))
         self.assertEqual(self.device.mappings, {})
         self.assertEqual(len(self.device.times), 4)
+        self.assertEqual(self.device.calls, 2 * ["GetSpecificPortMappingEntry", "DeletePortMapping"])
         self.assertGreaterEqual(min(later - each for each, later in pairwise(self.device.times)), PAUSE)
         hanging, waiting, last = (router.externalIP() for _ in range(3))
         waiting.cancel()
