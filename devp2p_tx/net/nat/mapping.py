@@ -165,6 +165,8 @@ class MappingLoop:
             await deleting
         except TimeoutError:
             _log.debug("the router was too slow to delete {mapping}", mapping=mapping)
+        except Exception:  # a mistake of a mapper must not keep the other deletions from being waited for
+            _log.failure("deleting {mapping}", mapping=mapping)
 
     async def _delete(self, mapping: Mapping) -> None:
         assert self.mapper is not None

@@ -228,6 +228,19 @@ class LifeTests(LoopTestCase):
         self.clock.advance(STOP_TIMEOUT)
         self.successResultOf(stopped)
 
+    def test_stop_with_a_mistake(self) -> None:
+        """A mapper that raises something else than it may is told of, and the other deletion is waited for."""
+        self.start(Transport.TCP, Transport.UDP)
+        self.advance(3)
+        answers: list[Deferred[None]] = [fail(ZeroDivisionError()), Deferred()]
+        waiting = answers[1]
+        self.mapper.delete = lambda: answers.pop(0) if answers else succeed(None)
+        stopped = self.loop.stop()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertNoResult(stopped)
+        waiting.callback(None)
+        self.successResultOf(stopped)
+
     def test_stop_while_asking(self) -> None:
         """What was just being asked for is deleted, too: it may have been mapped."""
         self.mapper.grant = lambda wanted: None
