@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from devp2p_tx.core.addresses import IPAddress
 from devp2p_tx.core.discv5.events import Call
+from devp2p_tx.core.discv5.session import Session
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 
 #: Seconds that an answer may take, and each further part of it.
@@ -37,7 +38,8 @@ class Calls:
     stays in the timeline until it comes to the front, where it is known by its deadline.
 
     Where a challenge or the handshake gets lost the callee repeats the challenge for the packet of the next call, too,
-    with the nonce of the first one: so who was called in vain, and by which packet, is remembered for a while.
+    with the nonce of the first one: so who was called in vain, and by which packet, is remembered for a while. So is who
+    was answered in a new session, which the other side may have lost to another handshake.
     """
 
     __slots__ = ("_active", "_by_nonce", "_queues", "_timeline", "_unanswered")
@@ -64,12 +66,15 @@ class Calls:
     def of_nonce(self, nonce: bytes, now: float) -> Call | None:
         """The call that a challenge of the packet with this nonce is for."""
         call = self._by_nonce.get(nonce)
-        earlier = self._unanswered.pop(nonce, None) if call is None else None
+        earlier = self._unanswered.get(nonce) if call is None else None
         if earlier is None:
             return call
         node_id, ip, port, until = earlier
         call = self._active.get(node_id)
-        return call if call is not None and call.ip == ip and call.port == port and now < until else None
+        if call is None or call.ip != ip or call.port != port or now >= until:
+            return None
+        del self._unanswered[nonce]
+        return call
 
     def sent(self, call: Call, nonce: bytes, now: float) -> None:
         """The active call was sent in a packet with this nonce."""
@@ -87,9 +92,16 @@ class Calls:
         """A call is about to end, whose first packet may yet be challenged, be it again."""
         nonce = call.challenged or call.nonce
         if nonce:
-            self._unanswered[nonce] = (call.node_id, call.ip, call.port, now + LATE_CHALLENGE)
-            if len(self._unanswered) > MAX_UNANSWERED:
-                self._unanswered.popitem(last=False)
+            self._note(nonce, call.node_id, call.ip, call.port, now)
+
+    def note_answer(self, session: Session, now: float) -> None:
+        """An answer was sent in a session that the other side may not have; a challenge of it is for our next call."""
+        self._note(session.nonce, session.node_id, session.ip, session.port, now)
+
+    def _note(self, nonce: bytes, node_id: bytes, ip: IPAddress, port: int, now: float) -> None:
+        self._unanswered[nonce] = (node_id, ip, port, now + LATE_CHALLENGE)
+        if len(self._unanswered) > MAX_UNANSWERED:
+            self._unanswered.popitem(last=False)
 
     def end(self, call: Call) -> Call | None:
         """Forget a call; the one for the same node that is active instead, and to be sent."""

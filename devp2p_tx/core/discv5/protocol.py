@@ -89,6 +89,8 @@ from devp2p_tx.errors import (
     Timeout,
 )
 
+#: A session is new until we have sent so many messages in it: two handshakes that cross are soon over.
+NEW_SESSION = 4
 #: How many NODES of an answer are heard.
 MAX_ANSWERS = 5
 #: Calls in flight or queued.
@@ -464,6 +466,8 @@ class Discv5:
             answer(data, session, unix_time)
         except InvalidRLP:
             return Refusal.BAD_MESSAGE
+        if session.messages <= NEW_SESSION:
+            self._calls.note_answer(session, now)
         return None
 
     def _send(self, session: Session, message: bytes) -> None:

@@ -122,6 +122,7 @@ class Session:
     @ivar key: its place among L{Sessions}.
     @ivar mask: what masks the headers of packets to that node.
     @ivar messages: how many we have sent.
+    @ivar nonce: that of the last packet of ours; empty before.
     @ivar pong: what we say in PONG, and the number of our record that is part of it.
     @ivar previous: the session before, with the same node at the same endpoint. Where two handshakes cross, the other
         side may have kept that one alone: what it writes with it is read, and answered with it.
@@ -137,6 +138,7 @@ class Session:
         "mask",
         "messages",
         "node_id",
+        "nonce",
         "pong",
         "port",
         "previous",
@@ -153,6 +155,7 @@ class Session:
         self.port = port
         self.key: SessionKey = (node_id, ip, port)
         self.messages = 0
+        self.nonce = b""
         self.pong = (-1, b"")
         self.mask = packets.mask_of(node_id)
         self._prefix, self._suffix = writer.ordinary_prefix, writer.ordinary_suffix
@@ -178,7 +181,7 @@ class Session:
         """The next ordinary packet, and its nonce."""
         random = pool.take(_PACKET_RANDOMNESS)
         iv = random[: packets.IV_SIZE]
-        nonce = self.next_nonce(random[packets.IV_SIZE :])
+        self.nonce = nonce = self.next_nonce(random[packets.IV_SIZE :])
         header = self._prefix + nonce + self._suffix
         seek, mask = self.mask
         seek(iv)
