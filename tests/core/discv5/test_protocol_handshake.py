@@ -149,6 +149,21 @@ class HandshakeTests(ProtocolTestCase):
             self.assertEqual(self.settle(), [ORDINARY])
             self.assertIsInstance(self.event(self.bob), TalkAnswered)
 
+    def test_challenged_answer(self) -> None:
+        """A challenge that names an answer of ours, and is repeated for our next call, is replied to with that call."""
+        self.patch(session, "MAX_HEADS", 1)  # as others, who repeat any challenge
+        self.ping(self.bob, self.alice)
+        self.settle()
+        self.ping(self.bob, self.alice)
+        self.carry(self.bob)
+        self.bob.node._sessions._sessions.clear()
+        self.assertEqual([each.flag for each in self.carry(self.alice)], [ORDINARY])
+        refusals = [each.refusal for each in self.carry(self.bob)]
+        self.assertEqual(refusals, [Refusal.UNSOLICITED])
+        self.ping(self.alice, self.bob)
+        self.assertEqual(self.settle()[:3], [ORDINARY, WHOAREYOU, HANDSHAKE])
+        self.assertIsInstance(self.event(self.alice), PingAnswered)
+
     def test_every_message_may_need_a_handshake(self) -> None:
         """Not only PING."""
         self.told(7, ip="98.1.1.1")
