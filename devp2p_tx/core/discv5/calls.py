@@ -38,8 +38,8 @@ class Calls:
     stays in the timeline until it comes to the front, where it is known by its deadline.
 
     Where a challenge or the handshake gets lost the callee repeats the challenge for the packet of the next call, too,
-    with the nonce of the first one: so who was called in vain, and by which packet, is remembered for a while. So is who
-    was answered in a new session, which the other side may have lost to another handshake.
+    with the nonce of the first one: so who was called in vain, and by which packet, is remembered for a while; and also
+    who was answered in a new session, which the other side may have lost to another handshake.
     """
 
     __slots__ = ("_active", "_by_nonce", "_queues", "_timeline", "_unanswered")
