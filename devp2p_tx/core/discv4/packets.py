@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from devp2p_tx.core.addresses import IPAddress, from_packed
 from devp2p_tx.core.crypto.keccak import keccak256
@@ -29,6 +29,11 @@ from devp2p_tx.core.rlpfields import (
     write_uint,
 )
 from devp2p_tx.errors import InvalidRLP, InvalidSignature
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper
+
+T = TypeVar("T")
 
 HASH_SIZE = 32
 _SIGNATURE_END = HASH_SIZE + 65
@@ -237,10 +242,10 @@ def _fields(datagram: bytes, minimum: int, maximum: int) -> list[Field]:
     return read_list(datagram, read_field(datagram, MIN_SIZE, len(datagram)), minimum, maximum)
 
 
-def _endpoint_at(data: bytes, field: Field) -> WireEndpoint:
+def _read_item(data: bytes, field: Field, decode: _lru_cache_wrapper[T], longest: int) -> T:
+    """An item that may be remembered, unless it is longer than that."""
     _, begin, _, stop = field
-    decode = _decode_endpoint if stop - begin <= _ENDPOINT_SIZE else _decode_endpoint.__wrapped__
-    return decode(data[begin:stop])
+    return (decode if stop - begin <= longest else decode.__wrapped__)(data[begin:stop])
 
 
 @lru_cache(maxsize=REMEMBERED_NEIGHBORS)
@@ -260,8 +265,8 @@ def _decode_enr_seq(data: bytes, fields: list[Field]) -> int:
 def _decode_ping(data: bytes) -> Ping:
     _, sender, recipient, expiration, *enr_seq = _fields(data, 4, 5)
     return Ping(
-        _endpoint_at(data, sender),
-        _endpoint_at(data, recipient),
+        _read_item(data, sender, _decode_endpoint, _ENDPOINT_SIZE),
+        _read_item(data, recipient, _decode_endpoint, _ENDPOINT_SIZE),
         read_uint(data, expiration),
         _decode_enr_seq(data, enr_seq),
     )
@@ -270,7 +275,7 @@ def _decode_ping(data: bytes) -> Ping:
 def _decode_pong(data: bytes) -> Pong:
     recipient, ping_hash, expiration, *enr_seq = _fields(data, 3, 4)
     return Pong(
-        _endpoint_at(data, recipient),
+        _read_item(data, recipient, _decode_endpoint, _ENDPOINT_SIZE),
         read_bytes(data, ping_hash),
         read_uint(data, expiration),
         _decode_enr_seq(data, enr_seq),
@@ -280,12 +285,6 @@ def _decode_pong(data: bytes) -> Pong:
 def _decode_findnode(data: bytes) -> FindNode:
     target, expiration = _fields(data, 2, 2)
     return FindNode(read_bytes(data, target, 64), read_uint(data, expiration))
-
-
-def _neighbor_at(data: bytes, field: Field) -> Neighbor:
-    _, begin, _, stop = field
-    decode = _decode_neighbor if stop - begin <= _NEIGHBOR_SIZE else _decode_neighbor.__wrapped__
-    return decode(data[begin:stop])
 
 
 @lru_cache(maxsize=REMEMBERED_NEIGHBORS)
@@ -299,8 +298,9 @@ def _decode_neighbor(data: bytes) -> Neighbor:
 def _decode_neighbors(data: bytes) -> Neighbors:
     nodes, expiration = _fields(data, 2, 2)
     # no node is shorter than its key, so that the size of a packet bounds them
-    found = [_neighbor_at(data, field) for field in read_list(data, nodes, 0, MAX_SIZE // 64)]
-    return Neighbors(tuple(found), read_uint(data, expiration))
+    fields = read_list(data, nodes, 0, MAX_SIZE // 64)
+    found = tuple(_read_item(data, field, _decode_neighbor, _NEIGHBOR_SIZE) for field in fields)
+    return Neighbors(found, read_uint(data, expiration))
 
 
 def _decode_enr_request(data: bytes) -> EnrRequest:

@@ -11,6 +11,7 @@ from devp2p_tx.core.discv5 import messages, packets, session
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
 from devp2p_tx.core.discv5.events import Contact, IncomingTalk, NodesFound, PingAnswered, Refusal, TalkAnswered
 from devp2p_tx.core.discv5.packets import HANDSHAKE, ORDINARY, WHOAREYOU
+from devp2p_tx.core.discv5.protocol import NEW_SESSION
 from devp2p_tx.errors import LocalProtocolError, Timeout
 from tests.core.discv5.playing import COUNTER, Player, ProtocolTestCase
 
@@ -163,6 +164,13 @@ class HandshakeTests(ProtocolTestCase):
         self.ping(self.alice, self.bob)
         self.assertEqual(self.settle()[:3], [ORDINARY, WHOAREYOU, HANDSHAKE])
         self.assertIsInstance(self.event(self.alice), PingAnswered)
+
+    def test_answers_of_an_old_session(self) -> None:
+        """They are not remembered: who asks much does not push out what is known of our calls."""
+        for _ in range(3 * NEW_SESSION):
+            self.ping(self.bob, self.alice)
+            self.settle()
+        self.assertEqual(len(self.alice.node._calls._unanswered), NEW_SESSION)
 
     def test_every_message_may_need_a_handshake(self) -> None:
         """Not only PING."""
