@@ -6,6 +6,7 @@ Snappy in its block form, with the declared length checked before anything is al
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 
 from cramjam import Buffer, DecompressionError
@@ -17,6 +18,7 @@ _decompress = _snappy.decompress_raw
 _decompress_into = _snappy.decompress_raw_into
 _declared_length = _snappy.decompress_raw_len
 _compress = _snappy.compress_raw
+_compress_into = _snappy.compress_raw_into
 
 #: What a block begins with that is one short literal of that many bytes: its plain length, and the literal's tag. The
 #: longest has 60 bytes: beyond, the tag has another form. (A block of nothing has no literal.)
@@ -27,21 +29,64 @@ _HEAD = 2
 #: From here on what is saved by not copying is more than what it takes to avoid it (bytes).
 _LARGE = 64 * 1024
 
+#: What is compressed in one go (bytes), so that input and output stay in the processor's cache. The library begins anew
+#: every 64 KiB in any case, so nothing grows by that.
+PIECE = 128 * 1024
+
+#: A part of a block: something that has a length, and can be read as bytes.
+Piece = bytes | memoryview | Buffer
+
 
 def compress(data: bytes) -> bytes:
     """Compress C{data} into one block."""
-    return bytes(compress_buffer(data))
+    return b"".join(map(bytes, compress_pieces(data)))
+
+
+def compress_pieces(data: bytes) -> Iterator[Piece]:
+    """
+    As L{compress}, in pieces: what they are, one after the other, is the block. Each stands where the next one will, so
+    it is to be used before that is asked for. No more than a piece takes memory.
+
+    A block is the plain length, and then elements that refer back, and no further than the block's own beginning: so
+    the elements of several blocks make one.
+    """
+    if len(data) <= PIECE:
+        yield compress_buffer(data)
+        return
+    yield _preamble(len(data))
+    plain, output = memoryview(data), bytearray(max_compressed_size(PIECE))
+    compressed = memoryview(output)
+    for start in range(0, len(data), PIECE):
+        piece = plain[start : start + PIECE]
+        end = _compress_into(piece, output)
+        yield compressed[len(_preamble(len(piece))) : end]
+
+
+def max_compressed_size(size: int) -> int:
+    """The most that C{size} bytes can become, as snappy's own C{MaxCompressedLength} has it."""
+    return 32 + size + size // 6
 
 
 def compress_buffer(data: bytes) -> bytes | Buffer:
     """
-    As L{compress}, maybe in the library's own buffer: it has a length and can be joined with bytes, and saves a copy.
+    As L{compress}, for up to L{PIECE} bytes, and maybe in the library's own buffer: it has a length and can be joined
+    with bytes, and saves a copy.
 
     What fits into one short literal is left as it is: two calls of the library would take more time than the few bytes
     are worth, most of which a frame fills up again.
     """
     size = len(data)
     return _LITERAL_HEADS[size] + data if size < _LITERALS else _compress(data)
+
+
+def _preamble(length: int) -> bytes:
+    """What a block begins with: how many plain bytes it has, seven bits at a time, the lowest first."""
+    encoded = bytearray()
+    while length > 0x7F:
+        encoded.append(length & 0x7F | 0x80)
+        length >>= 7
+    encoded.append(length)
+    return bytes(encoded)
 
 
 def decompress(block: bytes | bytearray | memoryview, limit: int) -> bytes:

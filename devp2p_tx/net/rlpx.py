@@ -7,8 +7,8 @@ messages then wait, unencrypted, in the queue of their channel, and each time th
 turns, a message each, until a burst is full. A channel whose queue is long pauses its producer; a peer that takes no
 burst within L{WRITE_TIMEOUT} is dropped.
 
-Inwards: a channel that pauses stops the socket. What was read by then waits: at most one read of the socket and the
-message that it completed.
+Inwards: a channel that pauses stops the socket. What was read by then waits: at most one read of the socket, of up to
+L{LARGE_READ}, and the message that it completed.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.allocator import keepFreedMemory
 from devp2p_tx.net.channels import Channel, MessageObserver
 from devp2p_tx.net.oneshot import OneShot
 
@@ -59,6 +60,11 @@ from devp2p_tx.net.oneshot import OneShot
 WRITE_TIMEOUT = 20.0
 #: From our Disconnect to the end of the connection, whatever the peer does (seconds).
 DISCONNECT_TIMEOUT = 1.0
+#: What is read from a socket in one go (bytes), which is Twisted's own size.
+READ = 64 * 1024
+#: What is read next where there was as much as that (bytes): each read is a turn of the reactor, and who has sent so much
+#: is likely to have sent more.
+LARGE_READ = 256 * 1024
 #: What is collected in a turn, or taken from the channels in one go, before it is written (bytes).
 BURST = 128 * 1024
 #: How many bursts the socket is offered before other connections get their turn.
@@ -70,6 +76,8 @@ MAX_QUEUED = 32 * 1024 * 1024
 _NOTHING = memoryview(b"")
 
 _log = Logger()
+
+keepFreedMemory()
 
 #: What handles the messages of a channel: their receiver, the first code on the wire, the counters, the channel.
 _Route = tuple[Callable[[int, bytes], object], int, list[int], list[int], Channel]
@@ -252,6 +260,8 @@ class RLPxProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """See C{IProtocol}."""
+        if self._socket is not None:
+            self.transport.bufferSize = READ if len(data) < READ else LARGE_READ
         self._flushDue = True  # at the end of this method, for all that is sent meanwhile
         for event in self._core.receive_data(data, self._seconds()):
             self._handle(event)

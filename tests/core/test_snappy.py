@@ -5,6 +5,7 @@ Tests for L{devp2p_tx.core.snappy}; blocks made by hand are of snappy's C{format
 from __future__ import annotations
 
 import contextlib
+from random import Random
 
 from cramjam import snappy as library
 from hypothesis import given
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import snappy
 from devp2p_tx.core.rlpx.frames import MAX_SIZE
+from devp2p_tx.core.snappy import PIECE
 from devp2p_tx.errors import InvalidSnappy, RemoteProtocolError
 from tests.core.rlpx.pairs import memory_of
 
@@ -36,6 +38,21 @@ class SnappyTests(SynchronousTestCase):
         block = snappy.compress(plain)
         self.assertIs(type(block), bytes)
         self.assertEqual(snappy.decompress(block, len(plain)), plain)
+
+    def test_pieces(self) -> None:
+        """What is compressed in pieces is one block, which the library reads; it is no larger than the library's."""
+        for size in (PIECE, PIECE + 1, PIECE + 200, 3 * PIECE, 3 * PIECE + PIECE // 2):
+            for plain in (Random(size).randbytes(size), b"all work and no play " * (size // 21) + bytes(size % 21)):
+                block = snappy.compress(plain)
+                self.assertTrue(bytes(library.decompress_raw(block)) == plain)
+                self.assertLessEqual(len(block), len(library.compress_raw(plain)))
+                self.assertLessEqual(len(block), snappy.max_compressed_size(size))
+
+    def test_memory_of_pieces(self) -> None:
+        """However much is compressed, a piece of it takes memory."""
+        plain = Random(1).randbytes(32 * PIECE)
+        memory = memory_of(sum, map(len, snappy.compress_pieces(plain)))
+        self.assertLess(memory, 2 * PIECE)
 
     def test_made_by_hand(self) -> None:
         """A literal and a copy; nothing at all; a preamble longer than it needs to be."""

@@ -1,5 +1,5 @@
 """
-Tests with a peer that reads faster than we write.
+Tests with a peer that reads faster than we write, or writes faster than we read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from devp2p_tx.net import rlpx
 from devp2p_tx.net.channels import HIGH_WATER
-from devp2p_tx.net.rlpx import BURST
+from devp2p_tx.net.rlpx import BURST, LARGE_READ, READ
 from devp2p_tx.testing._tcp import Connection
 from tests.net.flow import KIB, PullProducer, PushProducer
 from tests.net.support import FIRST, ConnectionCase
@@ -70,3 +70,22 @@ class TestFastReader(ConnectionCase):
             self.channel.sendMessage(0, number.to_bytes(2, "big") * 500)
         self.network.settle()
         self.assertEqual([int.from_bytes(each[:2], "big") for each in self.peer.payloads(FIRST)], list(range(1000)))
+
+    def test_largeReads(self) -> None:
+        """After a read that was full a larger one is made, and others after one that was not."""
+        sizes: list[int] = []
+        received = self.ours.dataReceived
+
+        def dataReceived(data: bytes) -> None:
+            sizes.append(len(data))
+            received(data)
+
+        self.patch(self.ours, "dataReceived", dataReceived)
+        self.peer.transport.write = Gulping(self.peer.transport).send
+        data = self.network.random.randbytes(2 * LARGE_READ)
+        for sent in (data, b"short", data):
+            self.peer.send(FIRST, sent)
+            self.network.settle()
+        self.assertEqual([payload for _, payload in self.recorder.messages], [data, b"short", data])
+        rest = sum(sizes[:3]) - READ - LARGE_READ
+        self.assertEqual(sizes, [READ, LARGE_READ, rest, 64, READ, LARGE_READ, rest])

@@ -16,11 +16,13 @@ pass.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.rlpx.handshake import Secrets
-from devp2p_tx.core.snappy import compress_buffer, decompress
+from devp2p_tx.core.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress, max_compressed_size
 from devp2p_tx.errors import FrameError, LocalProtocolError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).
@@ -94,22 +96,21 @@ class FrameWriter:
         @return: the size of the frame (bytes).
         @raise LocalProtocolError: as L{write}.
         """
-        if len(payload) > MAX_SIZE:
-            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
-        packed = compress_buffer(payload) if self.snappy else payload
-        prefix = _PREFIXES[code] if 0 <= code < 256 else _prefix(code)
-        size = len(prefix) - _HEADER_TAIL_SIZE + len(packed)
-        if size > MAX_SIZE:
-            raise LocalProtocolError(f"frame of {size} bytes, over the limit of {MAX_SIZE}")
         update, digest, mask, encrypt = self._update, self._digest, self._mask, self._encrypt
-        start, padding = size.to_bytes(3, "big") + prefix, _PADDING[-size % _BLOCK]
-        if size < _COPY_LIMIT:
-            sealed = encrypt(b"".join((start, packed, padding)))
-            body = [sealed[_BLOCK:]]
+        prefix = _PREFIXES[code] if 0 <= code < 256 else _prefix(code)
+        if len(payload) > PIECE:
+            size, head, body = self._seal_large(prefix[_HEADER_TAIL_SIZE:], payload)
         else:
-            sealed = encrypt(start)
-            body = [sealed[_BLOCK:], encrypt(packed), encrypt(padding)]
-        head = sealed[:_BLOCK]
+            packed = compress_buffer(payload) if self.snappy else payload
+            size = len(prefix) - _HEADER_TAIL_SIZE + len(packed)
+            start, padding = size.to_bytes(3, "big") + prefix, _PADDING[-size % _BLOCK]
+            if size < _COPY_LIMIT:
+                sealed = encrypt(b"".join((start, packed, padding)))
+                body = [sealed[_BLOCK:]]
+            else:
+                sealed = encrypt(start)
+                body = [sealed[_BLOCK:], encrypt(packed), encrypt(padding)]
+            head = sealed[:_BLOCK]
         update(mask(self._seed + head)[_BLOCK:])
         head_mac = digest()[:_BLOCK]
         for piece in body:
@@ -118,7 +119,33 @@ class FrameWriter:
         update(mask(seed + seed)[_BLOCK:])
         self._seed = body_mac = digest()[:_BLOCK]
         out += (head, head_mac, *body, body_mac)
-        return size + len(padding) + OVERHEAD
+        return size + -size % _BLOCK + OVERHEAD
+
+    def _seal_large(self, code: bytes, payload: bytes) -> tuple[int, bytes, list[bytes]]:
+        """
+        Encrypt a frame while it is compressed, piece by piece. Its size is known only then: so its header is what is
+        encrypted last, with the key stream that was taken first.
+
+        @param code: the message code, encoded.
+        @return: the size of the body, the header, and the padded body.
+        @raise LocalProtocolError: as L{write}; nothing was encrypted then.
+        """
+        if len(payload) > MAX_SIZE:
+            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
+        if len(code) + max_compressed_size(len(payload)) > MAX_SIZE:  # which of the largest payloads do: try
+            size = len(code) + sum(map(len, self._pieces(payload)))
+            if size > MAX_SIZE:
+                raise LocalProtocolError(f"frame of {size} bytes, over the limit of {MAX_SIZE}")
+        encrypt = self._encrypt
+        key_stream = encrypt(bytes(_BLOCK))
+        body = [encrypt(code), *map(encrypt, self._pieces(payload))]
+        size = sum(map(len, body))
+        body.append(encrypt(_PADDING[-size % _BLOCK]))
+        header = size.to_bytes(3, "big") + _HEADER_TAIL
+        return size, (_int(header, "big") ^ _int(key_stream, "big")).to_bytes(_BLOCK, "big"), body
+
+    def _pieces(self, payload: bytes) -> Iterable[Piece]:
+        return compress_pieces(payload) if self.snappy else (payload,)
 
 
 class FrameReader:
@@ -193,7 +220,8 @@ class FrameReader:
                     raise FrameError(f"frame of {size} bytes, over the limit of {self.limit}")
                 padded = size + -size % _BLOCK
                 if end - position >= padded + _BLOCK:
-                    sealed = data[position : position + padded]
+                    sealed: Bytes = data if size < _COPY_LIMIT else memoryview(data)
+                    sealed = sealed[position : position + padded]
                     update(sealed)
                     plain: bytes | bytearray = decrypt(sealed)
                     position += padded

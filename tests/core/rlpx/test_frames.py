@@ -14,13 +14,14 @@ from devp2p_tx.core import snappy
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, OVERHEAD, FrameReader, FrameWriter, Message
 from devp2p_tx.core.rlpx.handshake import Secrets
+from devp2p_tx.core.snappy import PIECE
 from devp2p_tx.errors import LocalProtocolError
 from tests.core.rlpx.pairs import PlainWriter, in_pieces, secrets, writer_and_reader
 from tests.vectors import rlpx_messages as vectors
 
 codes = st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1)).filter(lambda code: code != 1)
 #: Sizes around those from which messages are treated otherwise than small ones, too.
-sizes = st.one_of(st.integers(4060, 4120), st.integers(65_500, 65_600))
+sizes = st.one_of(st.integers(4060, 4120), st.integers(65_500, 65_600), st.integers(PIECE - 40, PIECE + 40))
 payloads = st.one_of(st.binary(max_size=100), sizes.map(lambda size: Random(size).randbytes(size)))
 messages = st.lists(st.tuples(codes, payloads), max_size=6)
 
@@ -28,7 +29,7 @@ messages = st.lists(st.tuples(codes, payloads), max_size=6)
 class FakeHash:
     """A running hash that stands still."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Take no notice."""
 
     def digest(self) -> bytes:
@@ -169,6 +170,16 @@ class LimitTests(SynchronousTestCase):
 
     def test_refusal_leaves_no_trace(self) -> None:
         """After a refused message the stream goes on as if it had never been asked for."""
-        writer, reader = writer_and_reader()
-        self.assertRaises(LocalProtocolError, writer.write, 16, bytes(MAX_SIZE))
-        self.assertEqual(reader.read(writer.write(16, b"ab")), [(16, b"ab", 64)])
+        refused = [(bytes(MAX_SIZE), False), (bytes(MAX_SIZE + 1), True), (Random(1).randbytes(MAX_SIZE), True)]
+        for payload, compressed in refused:
+            writer, reader = writer_and_reader(snappy=compressed)
+            self.assertRaises(LocalProtocolError, writer.write, 16, payload)
+            self.assertEqual(reader.read(writer.write(16, b"ab")), [(16, b"ab", 64)])
+
+    def test_largest_that_does_not_shrink(self) -> None:
+        """A payload is refused for what it has become, not for what it could have."""
+        writer, reader = writer_and_reader(snappy=True)
+        payload = Random(1).randbytes(MAX_SIZE - 2000)
+        self.assertGreater(snappy.max_compressed_size(len(payload)), MAX_SIZE)
+        frame = writer.write(16, payload)
+        self.assertTrue(reader.read(frame) == [(16, payload, len(frame))])
