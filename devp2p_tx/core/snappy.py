@@ -33,7 +33,7 @@ def compress(data: bytes) -> bytes:
     return bytes(compress_buffer(data))
 
 
-def compress_buffer(data: bytes) -> bytes | Buffer:
+def compress_buffer(data: bytes | bytearray | memoryview) -> bytes | Buffer:
     """
     As L{compress}, maybe in the library's own buffer: it has a length and can be joined with bytes, and saves a copy.
 
