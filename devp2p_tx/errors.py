@@ -236,13 +236,13 @@ class PeerDisconnected(DevP2PError):
     """
     A connection ended by a Disconnect message.
 
-    @ivar reason: the reason that was sent or received, as the wire has it.
+    @ivar reason: the reason that was sent or received: one of L{DisconnectReason}, or its number if it has no name.
     @ivar remote: whether the peer sent it.
     """
 
     def __init__(self, reason: int, remote: bool) -> None:
         super().__init__(reason_text(reason))
-        self.reason = reason
+        self.reason = DisconnectReason.of(reason)
         self.remote = remote
 
 

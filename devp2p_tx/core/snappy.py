@@ -67,7 +67,7 @@ def max_compressed_size(size: int) -> int:
     return 32 + size + size // 6
 
 
-def compress_buffer(data: bytes) -> bytes | Buffer:
+def compress_buffer(data: bytes | bytearray | memoryview) -> bytes | Buffer:
     """
     As L{compress}, for up to L{PIECE} bytes, and maybe in the library's own buffer: it has a length and can be joined
     with bytes, and saves a copy.

@@ -62,8 +62,8 @@ WRITE_TIMEOUT = 20.0
 DISCONNECT_TIMEOUT = 1.0
 #: What is read from a socket in one go (bytes), which is Twisted's own size.
 READ = 64 * 1024
-#: What is read next where there was as much as that (bytes): each read is a turn of the reactor, and who has sent so much
-#: is likely to have sent more.
+#: What is read next where there was as much as that (bytes): who has sent so much is likely to have sent more, and each
+#: read takes a turn of the reactor.
 LARGE_READ = 256 * 1024
 #: What is collected in a turn, or taken from the channels in one go, before it is written (bytes).
 BURST = 128 * 1024

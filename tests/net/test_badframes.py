@@ -4,10 +4,7 @@ Frames that are no frames.
 
 from __future__ import annotations
 
-from unittest.mock import patch
-
 from devp2p_tx.core.p2p.messages import HELLO
-from devp2p_tx.core.rlpx import frames
 from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
 from devp2p_tx.errors import (
     FrameError,
@@ -73,8 +70,20 @@ class TestFrames(BadInputCase):
 
     def sendBody(self, peer: ScriptedPeer, body: bytes) -> None:
         """Send a frame with a body that no writer makes."""
-        with patch.object(frames, "_prefix", lambda code: frames._HEADER_TAIL + body):
-            peer.send(1000, b"", compress=False)
+        writer = peer._writer
+
+        def mac(sealed: bytes = b"") -> bytes:
+            seed = writer._digest()[:16]
+            writer._update(writer._mask(seed + (sealed or seed))[16:])
+            return writer._digest()[:16]
+
+        sealed = writer._encrypt(
+            len(body).to_bytes(3, "big") + b"\xc2\x80\x80" + bytes(10) + body + bytes(-len(body) % 16)
+        )
+        head = sealed[:16] + mac(sealed[:16])
+        writer._update(sealed[16:])
+        writer._seed = mac()
+        peer.write(head + sealed[16:] + writer._seed)
         self.network.settle()
 
     def test_slowFrame(self) -> None:

@@ -217,7 +217,7 @@ class RLPxConnection:
         """Compress what follows both Hellos."""
         self._writer.snappy = self._hello_sent and self.state is State.OPEN and self._reader.snappy
 
-    def send(self, code: int, payload: bytes) -> int:
+    def send(self, code: int, payload: Bytes) -> int:
         """
         Send a message of a capability, after both Hellos.
 

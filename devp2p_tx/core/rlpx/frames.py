@@ -42,7 +42,7 @@ OVERHEAD = _HEAD + _BLOCK
 Message = tuple[int, bytes, int]
 
 #: What can be hashed, joined and sent.
-Bytes = bytes | memoryview
+Bytes = bytes | bytearray | memoryview
 
 #: From here on no part of a body is copied that need not be; below, copying takes less time than avoiding it (bytes).
 _COPY_LIMIT = 4096
@@ -79,7 +79,7 @@ class FrameWriter:
         self._update, self._digest = mac.update, mac.digest
         self._seed = mac.digest()[:_BLOCK]
 
-    def write(self, code: int, payload: bytes) -> bytes:
+    def write(self, code: int, payload: Bytes) -> bytes:
         """
         The frame for one message.
 
@@ -89,7 +89,7 @@ class FrameWriter:
         self.write_to(pieces, code, payload)
         return b"".join(pieces)
 
-    def write_to(self, out: list[Bytes], code: int, payload: bytes) -> int:
+    def write_to(self, out: list[Bytes], code: int, payload: Bytes) -> int:
         """
         Append the frame for one message to C{out}, in pieces: what is joined at all is joined once.
 

@@ -13,7 +13,6 @@ bytes after the list, and any version are accepted (EIP-8).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from devp2p_tx.core.crypto import ecies
 from devp2p_tx.core.crypto.keccak import KeccakState, keccak256, new_keccak
@@ -117,13 +116,15 @@ class _Handshake:
         """
         self._key = key
         self._random_bytes = random_bytes
-        self._given_ephemeral = ephemeral
+        self._own_ephemeral = ephemeral
         self._nonce = nonce or random_bytes(_NONCE_SIZE)
 
-    @cached_property
+    @property
     def _ephemeral(self) -> PrivateKey:
         """Made when first needed: a stranger who only connects costs no curve operation."""
-        return self._given_ephemeral or PrivateKey.generate(self._random_bytes)
+        if self._own_ephemeral is None:
+            self._own_ephemeral = PrivateKey.generate(self._random_bytes)
+        return self._own_ephemeral
 
     def _secrets(
         self, remote_ephemeral: PublicKey, nonces: tuple[bytes, bytes], packets: tuple[bytes, bytes], initiator: bool

@@ -18,7 +18,7 @@ from devp2p_tx.core.discv5.events import NodesFound, PingAnswered, Refusal
 from devp2p_tx.core.discv5.filter import PacketFilter
 from devp2p_tx.core.discv5.packets import PacketReader, PacketWriter
 from devp2p_tx.core.discv5.protocol import MAX_ANSWERS
-from devp2p_tx.core.discv5.session import MAX_CHALLENGES, MAX_SESSIONS, initiate
+from devp2p_tx.core.discv5.session import MAX_CHALLENGES, MAX_SESSIONS, RandomPool, initiate
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.sourcebudget import BURST, MAX_SOURCES, RATE, SourceBudget
 from tests.core.discv5.playing import Player, ProtocolTestCase, key, make_record
@@ -88,7 +88,7 @@ class ReflectionTests(AttackTestCase):
         self.bob.sent()
         self.patch(packets, "mask_of", None)
         self.patch(self.bob.table, "record", None)
-        self.bob.node._pool = None  # type: ignore[assignment]
+        self.bob.node._pool = RandomPool(self.fail)
         for port in range(1, 50):
             self.assertEqual(self.receive(self.unreadable(), self.bob, STRANGER_IP, port), Refusal.OVER_BUDGET)
         self.assertEqual((self.bob.sent(), self.bob.node.challenges), ([], 1))

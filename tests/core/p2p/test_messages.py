@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core import rlp, snappy
 from devp2p_tx.core.p2p.messages import Cap, Hello, decode_disconnect, encode_disconnect
-from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity
+from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity, PeerDisconnected
 from tests.core.rlpx.pairs import memory_of
 from tests.vectors import eip8
 from tests.vectors import rlpx_messages as vectors
@@ -131,6 +131,11 @@ class DisconnectTests(SynchronousTestCase):
             self.assertEqual(decode_disconnect(snappy.compress(payload)), reason)
         self.assertIs(decode_disconnect(b"\xc1\x10"), DisconnectReason.SUBPROTOCOL_ERROR)
         self.assertIs(type(decode_disconnect(b"\xc1\x0c")), int)
+
+    def test_error(self) -> None:
+        """So they are in the error that tells of the end."""
+        self.assertIs(PeerDisconnected(0x10, remote=True).reason, DisconnectReason.SUBPROTOCOL_ERROR)
+        self.assertIs(type(PeerDisconnected(0x0C, remote=True).reason), int)
 
     def test_encode(self) -> None:
         """A list of one, also for zero."""
