@@ -34,7 +34,7 @@ _LARGE = 64 * 1024
 PIECE = 128 * 1024
 
 #: A part of a block: something that has a length, and can be read as bytes.
-Piece = bytes | memoryview | Buffer
+Piece = bytes | bytearray | memoryview | Buffer
 
 
 def compress(data: bytes) -> bytes:
@@ -42,7 +42,7 @@ def compress(data: bytes) -> bytes:
     return b"".join(map(bytes, compress_pieces(data)))
 
 
-def compress_pieces(data: bytes) -> Iterator[Piece]:
+def compress_pieces(data: bytes | bytearray | memoryview) -> Iterator[Piece]:
     """
     As L{compress}, in pieces: what they are, one after the other, is the block. Each stands where the next one will, so
     it is to be used before that is asked for. No more than a piece takes memory.

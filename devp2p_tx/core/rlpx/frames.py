@@ -121,7 +121,7 @@ class FrameWriter:
         out += (head, head_mac, *body, body_mac)
         return size + -size % _BLOCK + OVERHEAD
 
-    def _seal_large(self, code: bytes, payload: bytes) -> tuple[int, bytes, list[bytes]]:
+    def _seal_large(self, code: bytes, payload: Bytes) -> tuple[int, bytes, list[bytes]]:
         """
         Encrypt a frame while it is compressed, piece by piece. Its size is known only then: so its header is what is
         encrypted last, with the key stream that was taken first.
@@ -144,7 +144,7 @@ class FrameWriter:
         header = size.to_bytes(3, "big") + _HEADER_TAIL
         return size, (_int(header, "big") ^ _int(key_stream, "big")).to_bytes(_BLOCK, "big"), body
 
-    def _pieces(self, payload: bytes) -> Iterable[Piece]:
+    def _pieces(self, payload: Bytes) -> Iterable[Piece]:
         return compress_pieces(payload) if self.snappy else (payload,)
 
 
@@ -220,7 +220,7 @@ class FrameReader:
                     raise FrameError(f"frame of {size} bytes, over the limit of {self.limit}")
                 padded = size + -size % _BLOCK
                 if end - position >= padded + _BLOCK:
-                    sealed: Bytes = data if size < _COPY_LIMIT else memoryview(data)
+                    sealed: bytes | memoryview = data if size < _COPY_LIMIT else memoryview(data)
                     sealed = sealed[position : position + padded]
                     update(sealed)
                     plain: bytes | bytearray = decrypt(sealed)
