@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
+from typing import TypeAlias
 
 from cramjam import Buffer, DecompressionError
 from cramjam import snappy as _snappy
@@ -34,7 +35,7 @@ _LARGE = 64 * 1024
 PIECE = 128 * 1024
 
 #: A part of a block: something that has a length, and can be read as bytes.
-Piece = bytes | bytearray | memoryview | Buffer
+Piece: TypeAlias = bytes | bytearray | memoryview | Buffer
 
 
 def compress(data: bytes) -> bytes:
