@@ -70,7 +70,6 @@ DEV = [
 #: What mypyc makes native code of where C{DEVP2P_TX_COMPILE=1} asks for it, as the wheels for a platform do: what every
 #: message goes through, and every packet of discovery v5. All of it runs as it stands, too, and does the same.
 COMPILED = [
-    "devp2p_tx/core/crypto/ecies.py",
     "devp2p_tx/core/discv5/calls.py",
     "devp2p_tx/core/discv5/messages.py",
     "devp2p_tx/core/discv5/packets.py",
@@ -79,7 +78,6 @@ COMPILED = [
     "devp2p_tx/core/rlpfields.py",
     "devp2p_tx/core/rlpx/connection.py",
     "devp2p_tx/core/rlpx/frames.py",
-    "devp2p_tx/core/rlpx/handshake.py",
     "devp2p_tx/core/snappy.py",
 ]
 COMPILER = ["mypy[mypyc]==2.4.*"] if os.environ.get("DEVP2P_TX_COMPILE") == "1" else []

@@ -98,6 +98,8 @@ def command(name: str, *arguments: str) -> list[str]:
 def build(names: list[str]) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     if "compiled" in names:
+        for stale in ROOT.glob("build/lib*"):  # setuptools would take along what was compiled before
+            shutil.rmtree(stale)
         subprocess.run([sys.executable, "-m", "venv", BUILD / "compiled"], check=True)
         environment = {**os.environ, "DEVP2P_TX_COMPILE": "1"}
         subprocess.run([BUILD / "compiled/bin/pip", "install", "--quiet", ROOT], env=environment, check=True)
