@@ -4,6 +4,7 @@ Metadata and packages; what the tools are told is in pyproject.toml.
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -80,17 +81,17 @@ COMPILED = [
     "devp2p_tx/core/rlpx/frames.py",
     "devp2p_tx/core/snappy.py",
 ]
-COMPILER = ["mypy[mypyc]==2.4.*"] if os.environ.get("DEVP2P_TX_COMPILE") == "1" else []
+#: An editable install stays as it is: native code beside the sources would run in their place, whatever is edited.
+EDITABLE = not {"editable_wheel", "develop"}.isdisjoint(sys.argv)
+COMPILER = ["mypy[mypyc]==2.4.*"] if os.environ.get("DEVP2P_TX_COMPILE") == "1" and not EDITABLE else []
 
 
 def extensions() -> list[Extension]:
-    """What is compiled: nothing, unless asked for."""
-    if not COMPILER:
+    """What is compiled: nothing, unless asked for; and not where we are only asked what that needs (setup_requires)."""
+    if not COMPILER or "egg_info" in sys.argv:
         return []
-    try:
-        from mypyc.build import mypycify
-    except ImportError:  # this run of ours is to say that we need it: setup_requires
-        return []
+    from mypyc.build import mypycify
+
     # without the project's settings for mypy, whose plugin and libraries are not where wheels are built
     options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
     compiled: list[Extension] = mypycify([*options, *COMPILED], group_name="devp2p_tx")

@@ -130,6 +130,7 @@ class FrameWriter:
         @return: the size of the body, the header, and the padded body.
         @raise LocalProtocolError: as L{write}; nothing was encrypted then.
         """
+        payload = memoryview(payload).cast("B")  # what is no bytes is found out before anything is encrypted
         if len(payload) > MAX_SIZE:
             raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
         if len(code) + max_compressed_size(len(payload)) > MAX_SIZE:  # which of the largest payloads do: try

@@ -176,6 +176,15 @@ class LimitTests(SynchronousTestCase):
             self.assertRaises(LocalProtocolError, writer.write, 16, payload)
             self.assertEqual(reader.read(writer.write(16, b"ab")), [(16, b"ab", 64)])
 
+    def test_what_is_no_bytes(self) -> None:
+        """Nor is anything encrypted of a large payload that cannot be read as bytes; all that can be is sent."""
+        writer, reader = writer_and_reader(snappy=True)
+        for payload in ("x" * 200_000, [0] * 200_000, memoryview(bytes(400_000))[::2]):
+            self.assertRaises(TypeError, writer.write, 16, payload)
+        for payload in (bytearray(200_000), memoryview(bytes(800_000)).cast("I")):
+            [(_, received, _)] = reader.read(writer.write(16, payload))
+            self.assertTrue(received == bytes(payload))
+
     def test_largest_that_does_not_shrink(self) -> None:
         """A payload is refused for what it has become, not for what it could have."""
         writer, reader = writer_and_reader(snappy=True)
