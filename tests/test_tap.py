@@ -365,7 +365,7 @@ class ProcessTests(SynchronousTestCase):
         self.assertIn("carrier-pigeon", errors)
 
     def test_no_tor_ends_it_with_a_sentence(self) -> None:
-        process = self.start("--listen", f"onion:30303:control={Path(self.mktemp()).absolute()}")
+        process = self.start("--listen", "onion:30303:control=/nowhere/tor")
         _, errors = process.communicate(timeout=30)
         self.assertEqual((process.returncode, len(errors.splitlines())), (1, 1), errors)
         self.assertIn("Tor's control port cannot be used", errors)

@@ -7,6 +7,7 @@ touched: the service lasts as long as the connection to the control port, which 
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -35,6 +36,8 @@ from devp2p_tx.net.socks5 import Socks5Endpoint
 CONTROL_TIMEOUT = 30.0
 #: From the loss of the control port to the next attempt to publish an onion service again (seconds).
 RETRY_INTERVAL = 30.0
+#: What the system takes as the path of a socket (bytes).
+MAX_SOCKET_PATH = 107
 #: Where Tor's control port is looked for if nobody says.
 DEFAULT_CONTROLS = ("unix:/run/tor/control", "tcp:127.0.0.1:9051")
 
@@ -91,6 +94,8 @@ def _description(place: str) -> str:
     if place.isascii() and place.isdigit() and 0 < int(place) <= 0xFFFF:
         return f"tcp:127.0.0.1:{int(place)}"
     if place.startswith("/"):
+        if len(os.fsencode(place)) > MAX_SOCKET_PATH:  # of which Twisted would not tell that it cannot connect
+            raise InvalidAddress(f"the path of a socket has at most {MAX_SOCKET_PATH} bytes")
         return "unix:" + place.replace("\\", "\\\\").replace(":", "\\:")
     raise InvalidAddress("Tor's control port is a port or the path of a socket")
 

@@ -280,6 +280,7 @@ class ListenTests(TorCase):
             ("password=", "want control="),
             ("control=9051:", "a port or the path of a socket"),
             ("control=9051:password=", "a port or the path of a socket"),
+            ("control=/" + 107 * "x", "at most 107 bytes"),
             ("password=hush%0D%0Aquit", "no line breaks"),
             ("hiddenServiceDir=/x", "want control="),
         ):
