@@ -98,6 +98,8 @@ class FrameWriter:
         """
         update, digest, mask, encrypt = self._update, self._digest, self._mask, self._encrypt
         prefix = _PREFIXES[code] if 0 <= code < 256 else _prefix(code)
+        if len(payload) >= _COPY_LIMIT:
+            payload = memoryview(payload).cast("B")  # what is no bytes is found out before anything is encrypted
         if len(payload) > PIECE:
             size, head, body = self._seal_large(prefix[_HEADER_TAIL_SIZE:], payload)
         else:
@@ -130,7 +132,6 @@ class FrameWriter:
         @return: the size of the body, the header, and the padded body.
         @raise LocalProtocolError: as L{write}; nothing was encrypted then.
         """
-        payload = memoryview(payload).cast("B")  # what is no bytes is found out before anything is encrypted
         if len(payload) > MAX_SIZE:
             raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
         if len(code) + max_compressed_size(len(payload)) > MAX_SIZE:  # which of the largest payloads do: try

@@ -4,6 +4,7 @@ Tests for L{devp2p_tx.core.rlpx.frames}: frames that are written and read.
 
 from __future__ import annotations
 
+from itertools import product
 from random import Random
 
 from hypothesis import given
@@ -177,13 +178,14 @@ class LimitTests(SynchronousTestCase):
             self.assertEqual(reader.read(writer.write(16, b"ab")), [(16, b"ab", 64)])
 
     def test_what_is_no_bytes(self) -> None:
-        """Nor is anything encrypted of a large payload that cannot be read as bytes; all that can be is sent."""
-        writer, reader = writer_and_reader(snappy=True)
-        for payload in ("x" * 200_000, [0] * 200_000, memoryview(bytes(400_000))[::2]):
-            self.assertRaises(TypeError, writer.write, 16, payload)
-        for payload in (bytearray(200_000), memoryview(bytes(800_000)).cast("I")):
-            [(_, received, _)] = reader.read(writer.write(16, payload))
-            self.assertTrue(received == bytes(payload))
+        """Nor is anything encrypted of a payload that cannot be read as bytes; all that can be is sent."""
+        for size, compressed in product((20_000, 200_000), (False, True)):
+            writer, reader = writer_and_reader(snappy=compressed)
+            for payload in ("x" * size, [0] * size, memoryview(bytes(2 * size))[::2]):
+                self.assertRaises(TypeError, writer.write, 16, payload)
+            for payload in (bytearray(size), memoryview(bytes(4 * size)).cast("I")):
+                [(_, received, _)] = reader.read(writer.write(16, payload))
+                self.assertTrue(received == bytes(payload))
 
     def test_largest_that_does_not_shrink(self) -> None:
         """A payload is refused for what it has become, not for what it could have."""
