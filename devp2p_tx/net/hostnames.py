@@ -26,8 +26,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresses import IPAddress, parse_address
-from devp2p_tx.net.oneshot import OneShot
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresses import IPAddress, parse_address
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
@@ -57,7 +58,6 @@ from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.oneshot import OneShot
 
 #: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.
 ATTEMPTS = 2

@@ -17,9 +17,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.conversation import Conversation
 from devp2p_tx.errors import DevP2PError, Timeout
-from devp2p_tx.net.oneshot import OneShot
 
 
 class Preamble(ProtocolWrapper):

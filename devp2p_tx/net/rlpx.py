@@ -27,6 +27,7 @@ from twisted.internet.tcp import Connection as TCPConnection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match
@@ -54,7 +55,6 @@ from devp2p_tx.errors import (
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.allocator import keepFreedMemory
 from devp2p_tx.net.channels import Channel, MessageObserver
-from devp2p_tx.net.oneshot import OneShot
 
 #: A peer that takes nothing of what it is sent for so long is dropped (seconds).
 WRITE_TIMEOUT = 20.0

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx._version import __version__
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.enr.node import Node
@@ -29,7 +30,6 @@ from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.dialvia import Via
 from devp2p_tx.net.factory import RLPxFactory
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.net.streams import NAME, VERSION, RLPxAddress, StreamCapability
 

@@ -27,9 +27,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.errors import InvalidAddress, ProxyError
 from devp2p_tx.net.hostnames import NamedAddress
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.socks5 import Socks5Endpoint
 
 #: How long Tor may take to answer at its control port (seconds).

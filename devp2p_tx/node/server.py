@@ -26,6 +26,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
@@ -47,7 +48,6 @@ from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
 from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.config import ServerConfig

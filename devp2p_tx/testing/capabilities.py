@@ -7,8 +7,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.net.capability import Capability, CapabilityProtocol
-from devp2p_tx.net.oneshot import OneShot
 
 #: The two messages: each request is answered with a reply of the same payload.
 REQUEST, REPLY = 0, 1

@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
@@ -20,7 +21,6 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.node.config import DEFAULT_DIAL_RATIO, DEFAULT_MAX_PEERS, DEFAULT_MAX_PENDING_PEERS
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import RandomWalkSource

@@ -17,11 +17,11 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import ProxyError
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEventType
 from devp2p_tx.node.server import Server

@@ -20,7 +20,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from devp2p_tx.net.oneshot import OneShot
+from devp2p_tx._oneshot import OneShot
 from tests.interop.journal import PATIENCE, Event, Journal
 
 #: How long a program may take to end when it is told to, before it is killed (seconds).

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.addresspolicy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
@@ -24,7 +25,6 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
 from devp2p_tx.interfaces import INodeSource
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.oneshot import OneShot
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidates, ListSource

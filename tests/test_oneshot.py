@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.oneshot}.
+Tests for L{devp2p_tx._oneshot}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.net.oneshot import OneShot
+from devp2p_tx._oneshot import OneShot
 
 
 class OneShotTests(SynchronousTestCase):
