@@ -76,10 +76,10 @@ COMPILED = [
     "devp2p_tx/core/discv5/packets.py",
     "devp2p_tx/core/discv5/protocol.py",
     "devp2p_tx/core/discv5/session.py",
-    "devp2p_tx/core/rlpfields.py",
+    "devp2p_tx/core/codec/rlpfields.py",
     "devp2p_tx/core/rlpx/connection.py",
     "devp2p_tx/core/rlpx/frames.py",
-    "devp2p_tx/core/snappy.py",
+    "devp2p_tx/core/codec/snappy.py",
 ]
 #: An editable install stays as it is: native code beside the sources would run in their place, whatever is edited.
 EDITABLE = not {"editable_wheel", "develop"}.isdisjoint(sys.argv)

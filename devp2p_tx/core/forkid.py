@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.errors import DisconnectReason, InvalidRLP, RemoteProtocolError
 
 #: The time of mainnet's genesis. A number of a fork that lies above it is a time in unix seconds, not a block number.

@@ -28,7 +28,7 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol, connecti
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO, PING, PONG, Cap, Hello, decode_disconnect, encode_disconnect
 from devp2p_tx.core.rlpx.frames import FrameReader, FrameWriter

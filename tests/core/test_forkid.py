@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.enr.entries import ETH
 from devp2p_tx.core.forkid import (
     CHAINS,

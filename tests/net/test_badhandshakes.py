@@ -5,7 +5,7 @@ leaves nothing behind.
 
 from __future__ import annotations
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto import ecies
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.rlpx.connection import HANDSHAKE_TIMEOUT, READ_TIMEOUT

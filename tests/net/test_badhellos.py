@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
+from devp2p_tx.core.codec.snappy import compress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import HELLO, PING, Cap
 from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
-from devp2p_tx.core.snappy import compress
 from devp2p_tx.errors import (
     DisconnectReason,
     FrameError,

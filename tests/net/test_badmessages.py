@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.task import LoopingCall
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.p2p.messages import PING
 from devp2p_tx.core.rlpx.connection import MAX_PENDING_PONGS
 from devp2p_tx.errors import (

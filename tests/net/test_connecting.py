@@ -13,10 +13,10 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx.core.codec.rlp import encode_uint
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
-from devp2p_tx.core.rlp import encode_uint
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.net.connecting import CONNECT_TIMEOUT, clientEndpoint, connect
 from devp2p_tx.testing import MemoryNetwork

@@ -7,9 +7,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 from random import Random
 
-from devp2p_tx.core import rlp
 from devp2p_tx.core.addresses import Netlist
 from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets

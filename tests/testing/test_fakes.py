@@ -5,9 +5,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from devp2p_tx.core.codec.snappy import decompress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import PING, Cap
-from devp2p_tx.core.snappy import decompress
 from devp2p_tx.errors import InvalidSnappy
 from devp2p_tx.net.factory import RLPxFactory
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, ScriptedPeer, Stage, snappyBomb

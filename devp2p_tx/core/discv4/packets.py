@@ -16,9 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from devp2p_tx.core.addresses import IPAddress, from_packed
-from devp2p_tx.core.crypto.keccak import keccak256
-from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.rlpfields import (
+from devp2p_tx.core.codec.rlpfields import (
     Field,
     read_bytes,
     read_field,
@@ -28,6 +26,8 @@ from devp2p_tx.core.rlpfields import (
     write_list,
     write_uint,
 )
+from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.errors import InvalidRLP, InvalidSignature
 
 if TYPE_CHECKING:

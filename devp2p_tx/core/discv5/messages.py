@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from devp2p_tx.core.addresses import IPAddress, from_packed
-from devp2p_tx.core.rlpfields import (
+from devp2p_tx.core.codec.rlpfields import (
     read_bytes,
     read_exact_list,
     read_field,

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
+from devp2p_tx.core.codec.rlpfields import Field, read_bytes, read_exact_list, read_field, read_uint, write_list
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.crypto.signatures import SIZE as SIGNATURE_SIZE
 from devp2p_tx.core.crypto.signatures import is_signed_by
 from devp2p_tx.core.enr.entries import ID, SECP256K1, ReadableEntry
-from devp2p_tx.core.rlpfields import Field, read_bytes, read_exact_list, read_field, read_uint, write_list
 from devp2p_tx.errors import InvalidNode, InvalidRLP, LocalProtocolError, RemoteProtocolError
 
 T = TypeVar("T")

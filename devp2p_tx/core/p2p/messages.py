@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from devp2p_tx.core import rlp
-from devp2p_tx.core.rlpfields import (
+from devp2p_tx.core.codec import rlp
+from devp2p_tx.core.codec.rlpfields import (
     Field,
     read_bytes,
     read_field,
@@ -18,7 +18,7 @@ from devp2p_tx.core.rlpfields import (
     write_list,
     write_uint,
 )
-from devp2p_tx.core.snappy import decompress
+from devp2p_tx.core.codec.snappy import decompress
 from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity, InvalidRLP, InvalidSnappy
 
 HELLO = 0x00

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from devp2p_tx.core.codec.rlp import decode_prefix, decode_uint, encode, encode_uint
+from devp2p_tx.core.codec.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress, max_compressed_size
 from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
-from devp2p_tx.core.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.rlpx.handshake import Secrets
-from devp2p_tx.core.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress, max_compressed_size
 from devp2p_tx.errors import FrameError, LocalProtocolError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).

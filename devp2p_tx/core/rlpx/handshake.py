@@ -14,10 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devp2p_tx.core.crypto import ecies
-from devp2p_tx.core.crypto.keccak import KeccakState, keccak256, new_keccak
-from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
-from devp2p_tx.core.rlpfields import (
+from devp2p_tx.core.codec.rlpfields import (
     Field,
     read_bytes,
     read_field,
@@ -27,6 +24,9 @@ from devp2p_tx.core.rlpfields import (
     write_list,
     write_uint,
 )
+from devp2p_tx.core.crypto import ecies
+from devp2p_tx.core.crypto.keccak import KeccakState, keccak256, new_keccak
+from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.errors import HandshakeError, RemoteProtocolError
 
 #: The most that the two size bytes of a packet may announce (bytes).

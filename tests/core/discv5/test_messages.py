@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.discv5 import messages
 from devp2p_tx.core.discv5.messages import Nodes, Pong, TalkResponse
 from devp2p_tx.core.enr.record import Record

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp, snappy
+from devp2p_tx.core.codec import rlp, snappy
 from devp2p_tx.core.p2p.messages import Cap, Hello, decode_disconnect, encode_disconnect
 from devp2p_tx.errors import DisconnectReason, HelloError, InvalidIdentity, PeerDisconnected
 from tests.core.rlpx.pairs import memory_of

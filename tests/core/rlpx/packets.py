@@ -4,7 +4,7 @@ Packets of the RLPx handshake, well made and not, and those who send them.
 
 from __future__ import annotations
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto import ecies
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.rlpx.handshake import Initiator, Recipient

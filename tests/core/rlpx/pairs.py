@@ -12,7 +12,7 @@ from random import Random
 
 from Crypto.Cipher import AES
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.keccak import new_keccak
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, RandomBytes
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO, Cap, Hello

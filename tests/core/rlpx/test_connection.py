@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import snappy
+from devp2p_tx.core.codec import snappy
 from devp2p_tx.core.p2p.messages import HELLO, PING, PONG
 from devp2p_tx.core.rlpx.connection import RLPxConnection, State
 from devp2p_tx.core.rlpx.events import (

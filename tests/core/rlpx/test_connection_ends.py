@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import snappy
+from devp2p_tx.core.codec import snappy
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO, PING, Cap, Hello
 from devp2p_tx.core.rlpx.connection import State
 from devp2p_tx.core.rlpx.events import ConnectionBroken, DisconnectReceived, Event, HelloReceived, MessagesReceived

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import snappy
+from devp2p_tx.core.codec import snappy
+from devp2p_tx.core.codec.snappy import PIECE
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, OVERHEAD, FrameReader, FrameWriter, Message
 from devp2p_tx.core.rlpx.handshake import Secrets
-from devp2p_tx.core.snappy import PIECE
 from devp2p_tx.errors import LocalProtocolError
 from tests.core.rlpx.pairs import PlainWriter, in_pieces, secrets, writer_and_reader
 from tests.vectors import rlpx_messages as vectors

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp, snappy
+from devp2p_tx.core.codec import rlp, snappy
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, FrameReader
 from devp2p_tx.errors import FrameError, InvalidRLP, InvalidSnappy
 from tests.core.rlpx.pairs import PlainWriter, flipped, memory_of, secrets, writer_and_reader

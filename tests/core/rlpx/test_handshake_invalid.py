@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto import ecies
 from devp2p_tx.core.rlpx.frames import FrameReader
 from devp2p_tx.core.rlpx.handshake import MAX_PACKET_SIZE, Recipient, packet_size

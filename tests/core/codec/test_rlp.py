@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.rlp}.
+Tests for L{devp2p_tx.core.codec.rlp}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp
+from devp2p_tx.core.codec import rlp
 from devp2p_tx.errors import InvalidRLP, RemoteProtocolError
 
 #: Yellow Paper, appendix B, and the examples of the RLP page of ethereum.org.

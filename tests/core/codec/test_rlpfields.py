@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.rlpfields}.
+Tests for L{devp2p_tx.core.codec.rlpfields}.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import rlp
-from devp2p_tx.core.rlpfields import (
+from devp2p_tx.core.codec import rlp
+from devp2p_tx.core.codec.rlpfields import (
     Field,
     read_bytes,
     read_exact_list,

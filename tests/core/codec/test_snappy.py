@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.snappy}; blocks made by hand are of snappy's C{format_description.txt}.
+Tests for L{devp2p_tx.core.codec.snappy}; blocks made by hand are of snappy's C{format_description.txt}.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core import snappy
+from devp2p_tx.core.codec import snappy
+from devp2p_tx.core.codec.snappy import PIECE
 from devp2p_tx.core.rlpx.frames import MAX_SIZE
-from devp2p_tx.core.snappy import PIECE
 from devp2p_tx.errors import InvalidSnappy, RemoteProtocolError
 from tests.core.rlpx.pairs import memory_of
 

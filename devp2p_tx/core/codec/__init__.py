@@ -1,0 +1,3 @@
+"""
+The encodings of payloads: RLP in two forms, and snappy.
+"""
