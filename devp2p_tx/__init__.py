@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from devp2p_tx._version import __version__
 
 if TYPE_CHECKING:
-    from devp2p_tx.core.addresses import Netlist as Netlist
+    from devp2p_tx.core.addressing.addresses import Netlist as Netlist
     from devp2p_tx.core.crypto.secp256k1 import PrivateKey as PrivateKey
     from devp2p_tx.core.crypto.secp256k1 import PublicKey as PublicKey
     from devp2p_tx.core.enr.node import Node as Node
@@ -32,7 +32,7 @@ _HOMES = {
     "CapabilityProtocol": "devp2p_tx.net.capability",
     "CoroutineCapability": "devp2p_tx.net.capability",
     "DisconnectReason": "devp2p_tx.errors",
-    "Netlist": "devp2p_tx.core.addresses",
+    "Netlist": "devp2p_tx.core.addressing.addresses",
     "Node": "devp2p_tx.core.enr.node",
     "Peer": "devp2p_tx.node.peer",
     "PrivateKey": "devp2p_tx.core.crypto.secp256k1",

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IConsumer
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.nat.ports import Mapping

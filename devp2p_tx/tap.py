@@ -32,7 +32,7 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node

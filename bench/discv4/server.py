@@ -16,7 +16,7 @@ from twisted.internet import reactor, stdio
 from twisted.internet.task import LoopingCall
 
 from bench.reactorlag import Counting, Lag, UntilClosed
-from devp2p_tx.core.addresses import parse_address
+from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node

@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from bench.sides import keepOffServersCore, serving  # noqa: E402
-from devp2p_tx.core.addresses import parse_address  # noqa: E402
-from devp2p_tx.core.addresspolicy import AddressPolicy  # noqa: E402
+from devp2p_tx.core.addressing.addresses import parse_address  # noqa: E402
+from devp2p_tx.core.addressing.policy import AddressPolicy  # noqa: E402
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey  # noqa: E402
 from devp2p_tx.core.discv5 import messages, packets  # noqa: E402
 from devp2p_tx.core.discv5.events import Contact, PingAnswered  # noqa: E402

@@ -19,8 +19,8 @@ from enum import Enum
 from math import inf
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressFault, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressFault, AddressPolicy
 from devp2p_tx.core.enr.node import Node
 
 #: From the start of one dial of a node to the next (seconds).

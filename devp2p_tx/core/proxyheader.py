@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from devp2p_tx.core.addresses import IPAddress, unwrap
+from devp2p_tx.core.addressing.addresses import IPAddress, unwrap
 from devp2p_tx.errors import ProxyHeaderError
 
 #: The longest line of version 1, its end included (bytes).

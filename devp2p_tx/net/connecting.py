@@ -20,7 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via

@@ -31,7 +31,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port as UDPPort
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import datagramSocket

@@ -13,6 +13,7 @@ from typing import Any, Unpack
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography
@@ -31,7 +32,6 @@ from devp2p_tx.core.discv4.storedproofs import NodeStore, StoredProofs
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
-from devp2p_tx.core.sourcebudget import SourceBudget
 from devp2p_tx.errors import DevP2PError, LocalProtocolError
 from devp2p_tx.net.datagram import DatagramEdge
 from devp2p_tx.net.kademlia import KademliaNode, Settings

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress, IPNetwork, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, IPNetwork, parse_address
 from devp2p_tx.interfaces import IInterfaces
 
 _log = Logger()

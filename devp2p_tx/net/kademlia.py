@@ -26,8 +26,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addresses import IPAddress, parse_address
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord, Source
@@ -45,7 +46,6 @@ from devp2p_tx.core.kademlia.table import (
     Table,
 )
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
     DevP2PError,
     InvalidNode,

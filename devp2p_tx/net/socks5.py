@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectError, ConnectingCancelledError, Conne
 from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoint
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import parse_address
+from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.socks5 import Socks5Client
 from devp2p_tx.errors import InvalidAddress, ProxyError, Timeout
 from devp2p_tx.net.hostnames import NamedAddress

@@ -17,8 +17,16 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, PRIVATE, IPAddress, is_global, kinds, parse_address
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import (
+    LINK_LOCAL,
+    LOOPBACK,
+    PRIVATE,
+    IPAddress,
+    is_global,
+    kinds,
+    parse_address,
+)
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.advertise import Advertise, HostPort
 from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.core.enr.local import LocalRecord, Source

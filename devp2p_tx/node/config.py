@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devp2p_tx._version import __version__
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.advertise import Advertise

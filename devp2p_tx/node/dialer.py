@@ -13,13 +13,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError, ServerStopped
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.dialvia import Via
@@ -81,7 +81,7 @@ class Dialer:
         @param memory: is told how dials ended, for the next start.
         @param names: what looks up host names.
         @param budget: how many connections may be begun; by default
-            L{OutgoingBudget.tcp<devp2p_tx.core.outgoing.OutgoingBudget.tcp>}.
+            L{OutgoingBudget.tcp<devp2p_tx.core.addressing.outgoing.OutgoingBudget.tcp>}.
         @param via: the proxy to dial through.
         """
         self.plan = plan

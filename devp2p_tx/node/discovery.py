@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
-from devp2p_tx.core.addresspolicy import REFUSED, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
@@ -30,7 +31,6 @@ from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
 from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
 from devp2p_tx.net.adopted import datagramDescriptor

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress, is_lan
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.net.rlpx import RLPxProtocol
 from devp2p_tx.node.peer import addressIP, addressText
 

@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.errors import ServerStopped

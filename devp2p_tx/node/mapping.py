@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import LOOPBACK, PRIVATE, IPAddress, kinds
+from devp2p_tx.core.addressing.addresses import LOOPBACK, PRIVATE, IPAddress, kinds
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics

@@ -13,7 +13,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
-from devp2p_tx.core.addresses import IPAddress, parse_address, unwrap
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address, unwrap
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.p2p.capabilities import Match

@@ -27,7 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node

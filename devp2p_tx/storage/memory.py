@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Generic, NamedTuple, TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, unwrap
+from devp2p_tx.core.addressing.addresses import IPAddress, unwrap
 
 #: Rows of each table: nodes and endpoints of about 300 bytes in memory each.
 MAX_NODES = MAX_ENDPOINTS = 20_000

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress, from_packed, is_global
+from devp2p_tx.core.addressing.addresses import IPAddress, from_packed, is_global
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4.cryptography import Cryptography, read_node

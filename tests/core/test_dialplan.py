@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dialplan import HISTORY_EXPIRATION, MAX_BACKOFF, DialPlan, Refusal
 from devp2p_tx.core.enr.node import Node

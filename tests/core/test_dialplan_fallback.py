@@ -9,8 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialplan import FALLBACK_DELAY, MAX_RESOLVE_DELAY, RESOLVE_DELAY, DialPlan
 from tests.core.test_dialplan import SELF, InOrder, Round, node
 

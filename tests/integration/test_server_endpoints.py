@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, _SystemdParser, connectProtocol
 from twisted.python.systemd import ListenFDs
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import datagramDescriptor, datagramSocket

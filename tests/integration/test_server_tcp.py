@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused, DisconnectReason, PeerDisconnected

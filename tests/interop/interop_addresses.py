@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from twisted.internet.task import deferLater
 
-from devp2p_tx.core.outgoing import (
+from devp2p_tx.core.addressing.outgoing import (
     TCP_NETWORK_BURST,
     TCP_NETWORK_RATE,
     UDP_NETWORK_BURST,

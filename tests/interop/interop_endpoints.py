@@ -18,7 +18,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import ProxyError

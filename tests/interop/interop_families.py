@@ -12,7 +12,7 @@ import sys
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from devp2p_tx.core.addresses import parse_address
+from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from tests.interop.familynode import keyOf
 from tests.interop.journal import PATIENCE

@@ -16,7 +16,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any
 
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.building import make_tree
 from devp2p_tx.core.dnstree.entries import Link

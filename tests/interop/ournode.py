@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.task import deferLater
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.packets import InvalidPacket, PacketReader
 from devp2p_tx.core.enr.local import LocalRecord

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.net.hostnames import MAX_RETRY
 from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 

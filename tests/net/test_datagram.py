@@ -14,7 +14,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port as UDPPort
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.net.datagram import MAX_READ, MAX_SIZE, REOPEN_INTERVAL, DatagramEdge
 from devp2p_tx.testing import MemoryNetwork

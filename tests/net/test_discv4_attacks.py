@@ -7,8 +7,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 from random import Random
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
+from devp2p_tx.core.addressing.sourcebudget import BURST
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
@@ -20,7 +21,6 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.bucket import BUCKET_IP_LIMIT
 from devp2p_tx.core.kademlia.table import TABLE_IP_LIMIT
-from devp2p_tx.core.sourcebudget import BURST
 from devp2p_tx.errors import Timeout
 from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 

@@ -13,11 +13,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import LogLevel, globalLogPublisher
 
+from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.url import parse_node
-from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.errors import ServerStopped, Timeout
 from devp2p_tx.net import sntp
 from devp2p_tx.net.datagram import DatagramEdge

@@ -11,13 +11,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.discv5 import protocol
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import LocalProtocolError, OverBudget, ServerStopped, Timeout
 from devp2p_tx.net import talks
 from devp2p_tx.net.datagram import DatagramEdge

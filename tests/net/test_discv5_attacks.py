@@ -9,11 +9,11 @@ from random import Random
 
 from twisted.logger import LogEvent, globalLogPublisher
 
-from devp2p_tx.core.addresses import PARSED_ADDRESSES, parse_address
+from devp2p_tx.core.addressing.addresses import PARSED_ADDRESSES, parse_address
+from devp2p_tx.core.addressing.sourcebudget import BURST
 from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import PacketWriter
 from devp2p_tx.core.discv5.session import MAX_CHALLENGES
-from devp2p_tx.core.sourcebudget import BURST
 from devp2p_tx.errors import Timeout
 from tests.net.discovery import PORT
 from tests.net.test_discv5 import DiscoveryV5TestCase

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import ScriptedPeer, Stage

@@ -17,8 +17,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics

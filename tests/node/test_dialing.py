@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError, TimeoutError
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.errors import DisconnectReason, InvalidNode, PeerDisconnected, ServerStopped
 from devp2p_tx.node.peer import Peer
 from devp2p_tx.node.server import Server

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.logger import LogEvent, globalLogPublisher
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.errors import AddressRefused, InvalidAddress, ProxyError
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.server import Server

@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.enr.entries import ETH, Entry
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 
-from devp2p_tx.core.addresses import Netlist
+from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.node.server import Server
 from tests.node.families import BOTH, FOUR, SIX, FamiliesCase, publicAddress
 from tests.node.support import PORT

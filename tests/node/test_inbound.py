@@ -13,8 +13,8 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.node import inbound
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, InboundThrottle
 

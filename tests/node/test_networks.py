@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import is_lan, is_special
+from devp2p_tx.core.addressing.addresses import is_lan, is_special
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.enr.node import Node

@@ -12,7 +12,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.storage.memory import (
     DIAL_EXPIRATION,
     MAX_DIAL_FAILURES,

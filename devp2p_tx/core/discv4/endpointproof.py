@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 
 #: Seconds that a proof is good for.
 LIFETIME = 24 * 3600.0

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv4.packets import Pong
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record

@@ -4,7 +4,7 @@ The table of neighbours as the protocol uses it.
 
 from __future__ import annotations
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.table import Table

@@ -15,7 +15,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, from_packed
+from devp2p_tx.core.addressing.addresses import IPAddress, from_packed
 from devp2p_tx.core.codec.rlpfields import (
     Field,
     read_bytes,

@@ -34,8 +34,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, TypeVar, cast
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.datagram import Datagram
@@ -62,9 +65,6 @@ from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import InvalidRecord, Record
-from devp2p_tx.core.ipvote import ExternalEndpoint
-from devp2p_tx.core.outgoing import OutgoingBudget
-from devp2p_tx.core.sourcebudget import SourceBudget
 from devp2p_tx.errors import (
     AddressRefused,
     DevP2PError,
@@ -152,7 +152,7 @@ class Discv4:
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
         @param outgoing: how much may be sent to those who have proved nothing; by default
-            L{OutgoingBudget.udp<devp2p_tx.core.outgoing.OutgoingBudget.udp>}.
+            L{OutgoingBudget.udp<devp2p_tx.core.addressing.outgoing.OutgoingBudget.udp>}.
         @param proofs: who remembers proofs; by default they are lost with this object.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         """
@@ -401,7 +401,7 @@ class Discv4:
         """
         Take a datagram.
 
-        @param ip: where it comes from, unwrapped (see L{devp2p_tx.core.addresses.unwrap}).
+        @param ip: where it comes from, unwrapped (see L{devp2p_tx.core.addressing.addresses.unwrap}).
         @return: C{None}, or why it had no effect. Then another protocol that shares the port should have it.
         """
         kind = packets.packet_type(data)

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.events import EnrCall
 from devp2p_tx.core.discv4.packets import WireEndpoint

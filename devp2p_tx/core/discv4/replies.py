@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from typing import Any, TypeVar
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv4.events import Call, PingCall
 
 C = TypeVar("C", bound=Call)

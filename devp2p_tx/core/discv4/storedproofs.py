@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv4.endpointproof import LIFETIME, MAX_FAILURES
 
 #: Proofs younger than this are not written again: they hold for a day (seconds).

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv5.events import Call
 from devp2p_tx.core.discv5.session import Session
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance

@@ -7,7 +7,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv5.messages import Nodes, Pong, Response, TalkResponse
 from devp2p_tx.core.discv5.session import Session

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, unwrap
-from devp2p_tx.core.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, SourceBudget
+from devp2p_tx.core.addressing.addresses import IPAddress, unwrap
+from devp2p_tx.core.addressing.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, SourceBudget
 
 #: Packets a second, and at once, that the hosts of one network may send to us who have no session.
 NETWORK_RATE, NETWORK_BURST = 250.0, 2000

@@ -16,7 +16,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress, from_packed
+from devp2p_tx.core.addressing.addresses import IPAddress, from_packed
 from devp2p_tx.core.codec.rlpfields import (
     read_bytes,
     read_exact_list,

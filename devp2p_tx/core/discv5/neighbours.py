@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record

@@ -36,8 +36,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
 from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import Calls
@@ -75,9 +77,7 @@ from devp2p_tx.core.discv5.session import (
 )
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
-from devp2p_tx.core.ipvote import ExternalEndpoint
 from devp2p_tx.core.kademlia.distance import ID_BITS
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import (
     AddressRefused,
     DevP2PError,
@@ -126,7 +126,7 @@ class Discv5:
         @param random_bytes: the source of keys and nonces.
         @param policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
         @param outgoing: how much may be sent to those with whom there is no session; by default
-            L{OutgoingBudget.udp<devp2p_tx.core.outgoing.OutgoingBudget.udp>}.
+            L{OutgoingBudget.udp<devp2p_tx.core.addressing.outgoing.OutgoingBudget.udp>}.
         @param protocol_id: 6 bytes, by which a private network keeps apart.
         """
         self.filter = PacketFilter() if packet_filter is None else packet_filter
@@ -333,7 +333,7 @@ class Discv5:
         """
         Take a datagram.
 
-        @param ip: where it comes from, unwrapped (see L{devp2p_tx.core.addresses.unwrap}).
+        @param ip: where it comes from, unwrapped (see L{devp2p_tx.core.addressing.addresses.unwrap}).
         @return: C{None}, or why it had no effect.
         """
         if not port or self._closed:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.enr.endpoints import VERSIONS, preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.ciphers import InvalidTag, gcm_opener, gcm_sealer
 from devp2p_tx.core.crypto.hkdf import hkdf
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey

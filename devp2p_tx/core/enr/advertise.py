@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.enr.endpoints import locality
 from devp2p_tx.core.enr.url import is_hostname
 from devp2p_tx.errors import InvalidAddress

@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, MULTICAST, PRIVATE, UNSPECIFIED, IPAddress, kinds, unwrap
+from devp2p_tx.core.addressing.addresses import (
+    LINK_LOCAL,
+    LOOPBACK,
+    MULTICAST,
+    PRIVATE,
+    UNSPECIFIED,
+    IPAddress,
+    kinds,
+    unwrap,
+)
 from devp2p_tx.core.enr.entries import IP, IP6, QUIC, QUIC6, TCP, TCP6, UDP, UDP6
 from devp2p_tx.core.enr.record import Record
 

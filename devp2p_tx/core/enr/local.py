@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
-from devp2p_tx.core.addresses import IPAddress, is_lan, unwrap
+from devp2p_tx.core.addressing.addresses import IPAddress, is_lan, unwrap
+from devp2p_tx.core.addressing.ipvote import EndpointVotes, ExternalEndpoint
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.entries import IP, IP6, TCP, TCP6, UDP, UDP6, Entry
 from devp2p_tx.core.enr.record import Record
-from devp2p_tx.core.ipvote import EndpointVotes, ExternalEndpoint
 from devp2p_tx.errors import LocalProtocolError
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import TEXT_PREFIX, Record

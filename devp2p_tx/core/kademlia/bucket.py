@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, TypeVar
 
-from devp2p_tx.core.addresses import DistinctNetSet
+from devp2p_tx.core.addressing.addresses import DistinctNetSet
 from devp2p_tx.core.kademlia.distance import TableNode, as_number
 
 N = TypeVar("N", bound=TableNode)

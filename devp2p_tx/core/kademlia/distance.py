@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 
 #: Bits of a node id, and so the largest logarithmic distance.
 ID_BITS = 256

@@ -25,7 +25,7 @@ from operator import itemgetter
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, NamedTuple
 
-from devp2p_tx.core.addresses import DistinctNetSet, IPAddress, is_lan
+from devp2p_tx.core.addressing.addresses import DistinctNetSet, IPAddress, is_lan
 from devp2p_tx.core.kademlia.bucket import BUCKET_SIZE, SUBNET_BITS, Bucket, Entry, N, RevalidationQueue
 from devp2p_tx.core.kademlia.distance import ID_BITS, as_number
 

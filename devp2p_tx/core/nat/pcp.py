@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import NamedTuple
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.nat.ports import Mapping, outer_address
 from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 
-from devp2p_tx.core.addresses import LINK_LOCAL, LOOPBACK, MULTICAST, UNSPECIFIED, IPAddress, kinds, unwrap
+from devp2p_tx.core.addressing.addresses import LINK_LOCAL, LOOPBACK, MULTICAST, UNSPECIFIED, IPAddress, kinds, unwrap
 from devp2p_tx.errors import InvalidRouterAnswer
 
 _NEVER_OURS = UNSPECIFIED | LOOPBACK | LINK_LOCAL | MULTICAST

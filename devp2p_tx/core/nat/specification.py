@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from devp2p_tx.core.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.enr.endpoints import locality
 from devp2p_tx.errors import InvalidAddress, InvalidNAT
 

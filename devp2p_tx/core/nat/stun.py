@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from devp2p_tx.core.addresses import IPAddress, from_packed
+from devp2p_tx.core.addressing.addresses import IPAddress, from_packed
 from devp2p_tx.core.nat.ports import outer_address
 from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused
 

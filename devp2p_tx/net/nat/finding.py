@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
 
-from devp2p_tx.core.addresses import is_global
+from devp2p_tx.core.addressing.addresses import is_global
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.routes import Gateway

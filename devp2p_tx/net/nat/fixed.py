@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.nat.ports import Mapping
 from devp2p_tx.interfaces import IPortMapper
 

@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.errors import PortMappingError

@@ -12,7 +12,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.nat import pcp
 from devp2p_tx.core.nat.epoch import RouterEpoch
 from devp2p_tx.core.nat.ports import Mapping, Transport

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.nat import igd, ssdp
 from devp2p_tx.core.nat.ports import Mapping, Transport, outer_address
 from devp2p_tx.core.nat.routes import Gateway

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressPolicy
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.events import (
@@ -25,7 +26,6 @@ from devp2p_tx.core.discv4.packets import WireEndpoint
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.sourcebudget import SourceBudget
 
 OUR_KEY = PrivateKey(bytes(31) + b"\1")
 PEER = PrivateKey(bytes(31) + b"\2")

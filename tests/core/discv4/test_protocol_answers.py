@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 
+from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4 import packets, protocol
@@ -20,8 +22,6 @@ from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.record import Record
-from devp2p_tx.core.ipvote import MIN_STATEMENTS
-from devp2p_tx.core.sourcebudget import SourceBudget
 from tests.core.discv4.playing import (
     OUR_KEY,
     PEER,

@@ -9,8 +9,8 @@ from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress, Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress, Netlist
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv4 import packets, protocol
 from devp2p_tx.core.discv4.endpointproof import MAX_FAILURES

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.events import FindNodeCall, NodesFound, Refusal
 from devp2p_tx.core.discv4.protocol import Discv4
 from devp2p_tx.core.discv4.replies import RESPONSE_TIMEOUT
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import AddressRefused, OverBudget
 from tests.core.discv4.playing import PEER, PEER_IP, PEER_PORT, STRANGER_IP, TARGET, ProtocolTestCase, neighbor, node
 

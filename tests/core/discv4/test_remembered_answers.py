@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.cryptography import OwnCryptography

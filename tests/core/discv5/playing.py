@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5 import packets

@@ -9,8 +9,8 @@ from math import inf
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.discv5.filter import BanList, PacketFilter
-from devp2p_tx.core.sourcebudget import SourceBudget
 
 STRANGER = ip_address("99.1.2.3")
 

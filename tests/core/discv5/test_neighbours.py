@@ -9,7 +9,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5 import neighbours
 from devp2p_tx.core.discv5.neighbours import Neighbours
 from devp2p_tx.core.enr.local import LocalRecord

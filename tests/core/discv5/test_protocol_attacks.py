@@ -11,6 +11,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devp2p_tx.core.addressing.sourcebudget import BURST, MAX_SOURCES, RATE, SourceBudget
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
@@ -20,7 +21,6 @@ from devp2p_tx.core.discv5.packets import PacketReader, PacketWriter
 from devp2p_tx.core.discv5.protocol import MAX_ANSWERS
 from devp2p_tx.core.discv5.session import MAX_CHALLENGES, MAX_SESSIONS, RandomPool, initiate
 from devp2p_tx.core.enr.record import Record
-from devp2p_tx.core.sourcebudget import BURST, MAX_SOURCES, RATE, SourceBudget
 from tests.core.discv5.playing import Player, ProtocolTestCase, key, make_record
 
 STRANGER_IP = ip_address("97.1.1.1")

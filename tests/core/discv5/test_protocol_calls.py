@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5 import messages, protocol
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
 from devp2p_tx.core.discv5.events import (
@@ -25,7 +26,6 @@ from devp2p_tx.core.discv5.events import (
 from devp2p_tx.core.discv5.packets import ORDINARY
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.record import InvalidRecord, Record
-from devp2p_tx.core.ipvote import MIN_STATEMENTS
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
 from tests.core.discv5.playing import COUNTER, PORT, Player, ProtocolTestCase, key, make_record

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from devp2p_tx.core.addresses import Netlist
-from devp2p_tx.core.addresspolicy import AddressPolicy
+from devp2p_tx.core.addressing.addresses import Netlist
+from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5.events import Contact, Refusal
 from devp2p_tx.core.discv5.relay import ToldNodes, read_told
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.outgoing import OutgoingBudget
 from devp2p_tx.errors import AddressRefused, OverBudget
 from tests.core.discv5.playing import ProtocolTestCase, key, make_record
 

@@ -9,7 +9,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.ciphers import gcm_opener, gcm_sealer
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.crypto.signatures import is_signed_by

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from random import Random
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.kademlia.bucket import BUCKET_SIZE
 from devp2p_tx.core.kademlia.table import NodeView, Ping, Table
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import is_lan
+from devp2p_tx.core.addressing.addresses import is_lan
 from devp2p_tx.core.kademlia.bucket import BUCKET_IP_LIMIT, BUCKET_SIZE, MAX_REPLACEMENTS
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.kademlia.table import (

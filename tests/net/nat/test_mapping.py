@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from devp2p_tx.core.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.errors import NoRouter, PortMappingError, RouterRefused, RouterSilent

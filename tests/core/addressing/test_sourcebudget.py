@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.sourcebudget}.
+Tests for L{devp2p_tx.core.addressing.sourcebudget}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.sourcebudget import SourceBudget
+from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 
 STRANGER = ip_address("99.1.2.3")
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.addresses}.
+Tests for L{devp2p_tx.core.addressing.addresses}.
 
 The tables of addresses are facts from go-ethereum C{p2p/netutil/net_test.go}, with additions where a range ends.
 """
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import (
+from devp2p_tx.core.addressing.addresses import (
     LOOPBACK,
     PRIVATE,
     RESERVED,

@@ -5,13 +5,13 @@ Whoever tells us of nodes decides where our packets go. One who tells of a stran
 its owner, like somebody who scans or floods it, and all of them together must not make us look so to our own provider.
 So there is a budget of packets to each network, a /24 of IPv4 or a /48 of IPv6, and one of all of them. Both are wide
 enough for lookups and dials never to meet them on a network that means well. Who has answered is not counted, nor are
-hosts of the LAN, nor answers of ours, which are counted as they are asked for (L{devp2p_tx.core.sourcebudget}).
+hosts of the LAN, nor answers of ours, which are counted as they are asked for (L{devp2p_tx.core.addressing.sourcebudget}).
 """
 
 from __future__ import annotations
 
-from devp2p_tx.core.addresses import IPAddress, is_lan
-from devp2p_tx.core.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, Allowance, SourceBudget
+from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
+from devp2p_tx.core.addressing.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, Allowance, SourceBudget
 
 #: UDP packets a second, and at once, to all who did not answer yet, and to those of one network. A lookup asks three
 #: nodes at a time, most of which take a second or two packets, and the records of 16 candidates are asked for at once.

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.ipvote}; the scripts are go-ethereum's, C{p2p/netutil/iptrack_test.go}, in seconds.
+Tests for L{devp2p_tx.core.addressing.ipvote}; the scripts are go-ethereum's, C{p2p/netutil/iptrack_test.go}, in seconds.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.ipvote import EndpointVotes, ExternalEndpoint
+from devp2p_tx.core.addressing.ipvote import EndpointVotes, ExternalEndpoint
 
 US = ExternalEndpoint(ip_address("127.0.0.1"), 8000)
 OTHER = ExternalEndpoint(ip_address("127.0.0.1"), 8001)

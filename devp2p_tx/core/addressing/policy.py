@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from devp2p_tx.core.addresses import FLAG_BITS, IPAddress, IPNetwork, Netlist, embedded, kinds, relay_fault
+from devp2p_tx.core.addressing.addresses import FLAG_BITS, IPAddress, IPNetwork, Netlist, embedded, kinds, relay_fault
 from devp2p_tx.core.metrics import Metrics
 
 #: Networks that people use for themselves, by the IANA special-purpose registries: loopback, private, link-local,
@@ -106,7 +106,7 @@ class AddressPolicy:
         return not kinds(ip) or ip in self._home
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
-        """As L{devp2p_tx.core.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
+        """As L{devp2p_tx.core.addressing.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
         if ip is not None:
             if not kinds(ip):
                 return None

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.addresspolicy}.
+Tests for L{devp2p_tx.core.addressing.policy}.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from ipaddress import ip_address, ip_network
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addresses import IPAddress, Netlist
-from devp2p_tx.core.addresspolicy import AddressFault, AddressPolicy
+from devp2p_tx.core.addressing.addresses import IPAddress, Netlist
+from devp2p_tx.core.addressing.policy import AddressFault, AddressPolicy
 from devp2p_tx.core.metrics import Metrics
 
 PUBLIC, PUBLIC_6 = "34.1.1.1", "2a00::1"

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.outgoing}.
+Tests for L{devp2p_tx.core.addressing.outgoing}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.outgoing import MAX_NETWORKS, OutgoingBudget
+from devp2p_tx.core.addressing.outgoing import MAX_NETWORKS, OutgoingBudget
 
 
 class OutgoingBudgetTests(SynchronousTestCase):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from devp2p_tx.core.addresses import IPAddress, is_lan
+from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
 
 #: Packets a second that one source may send for ever, and how many it may send at once.
 RATE, BURST = 25.0, 200
