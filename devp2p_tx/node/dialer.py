@@ -1,5 +1,5 @@
 """
-The doing half of the dialer: connects to whom L{devp2p_tx.core.dialplan} says, and reports.
+The doing half of the dialer: connects to whom L{devp2p_tx.core.dialing.dialplan} says, and reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
-from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
-from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node, node_text
 from devp2p_tx.core.metrics import Metrics

@@ -2,7 +2,7 @@
 Where candidates for dialling come from, and how they are mixed.
 
 Peers that were good before a restart are tried first: someone who has filled our table with his own nodes cannot take
-all dialled slots at once. After them the sources take turns (L{devp2p_tx.core.fairmix}), and as long as another source
+all dialled slots at once. After them the sources take turns (L{devp2p_tx.core.dialing.fairmix}), and as long as another source
 delivers too, no single one may fill every slot.
 """
 
@@ -19,9 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx.core.dialing.fairmix import FairMix, Taken
 from devp2p_tx.core.enr.entries import ETH
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.fairmix import FairMix, Taken
 from devp2p_tx.core.forkid import ForkFilter, ForkID
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DevP2PError, RemoteProtocolError, ServerStopped

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected

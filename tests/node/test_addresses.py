@@ -15,7 +15,7 @@ from twisted.logger import LogLevel, formatEvent
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused
 from devp2p_tx.node.discovery import HOME_INTERVAL

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.dialplan import DialPlan
+from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
@@ -29,7 +29,7 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidates, ListSource
 from devp2p_tx.testing import MemoryNetwork
-from tests.core.test_dialplan import InOrder
+from tests.core.dialing.test_dialplan import InOrder
 from tests.node.support import PORT, addressOf, node
 from tests.node.test_sources import Given
 

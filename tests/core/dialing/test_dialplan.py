@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.dialplan}.
+Tests for L{devp2p_tx.core.dialing.dialplan}.
 
 Most are ledgers, in the manner of go-ethereum's C{p2p/dial_test.go}: each line says what has happened by a time, and
 who is dialled then.
@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.dialplan import HISTORY_EXPIRATION, MAX_BACKOFF, DialPlan, Refusal
+from devp2p_tx.core.dialing.dialplan import HISTORY_EXPIRATION, MAX_BACKOFF, DialPlan, Refusal
 from devp2p_tx.core.enr.node import Node
 
 _KEYS = [PrivateKey(number.to_bytes(32, "big")).public_key for number in range(1, 33)]

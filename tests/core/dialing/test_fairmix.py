@@ -1,4 +1,4 @@
-"""Tests for L{devp2p_tx.core.fairmix}; the cases follow go-ethereum C{p2p/enode/iter_test.go}."""
+"""Tests for L{devp2p_tx.core.dialing.fairmix}; the cases follow go-ethereum C{p2p/enode/iter_test.go}."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.fairmix import TURN_TIMEOUT, FairMix, Taken, WaitUntil
+from devp2p_tx.core.dialing.fairmix import TURN_TIMEOUT, FairMix, Taken, WaitUntil
 
 
 def new_mix(*sources: str, timeout: float | None = TURN_TIMEOUT) -> FairMix[str, int]:

@@ -1,6 +1,6 @@
 """
-Tests for the parts of L{devp2p_tx.core.dialplan} that concern bootnodes as peers, and where static nodes are. Ledgers,
-as in L{tests.core.test_dialplan}; after go-ethereum's C{TestDialStateDynDialBootnode} and C{TestDialResolve}.
+Tests for the parts of L{devp2p_tx.core.dialing.dialplan} that concern bootnodes as peers, and where static nodes are. Ledgers,
+as in L{tests.core.dialing.test_dialplan}; after go-ethereum's C{TestDialStateDynDialBootnode} and C{TestDialResolve}.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.dialplan import FALLBACK_DELAY, MAX_RESOLVE_DELAY, RESOLVE_DELAY, DialPlan
-from tests.core.test_dialplan import SELF, InOrder, Round, node
+from devp2p_tx.core.dialing.dialplan import FALLBACK_DELAY, MAX_RESOLVE_DELAY, RESOLVE_DELAY, DialPlan
+from tests.core.dialing.test_dialplan import SELF, InOrder, Round, node
 
 
 def make_plan(*bootnodes: int, max_dialed: int = 4, netrestrict: Netlist | None = None, **changes: Any) -> DialPlan:

@@ -1,0 +1,3 @@
+"""
+Which nodes to dial next, and how the sources of candidates take turns.
+"""
