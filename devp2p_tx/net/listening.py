@@ -10,7 +10,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.onion import onion_key
+from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import checkAdopted
 from devp2p_tx.net.families import separateFamilies

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.conversation import Conversation
+from devp2p_tx.core.proxy.conversation import Conversation
 from devp2p_tx.errors import DevP2PError, Timeout
 
 

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from devp2p_tx.core.proxyheader import Endpoint, ProxyHeaderReader
+from devp2p_tx.core.proxy.proxyheader import Endpoint, ProxyHeaderReader
 from devp2p_tx.net.preamble import Preamble, PreambleFactory
 
 #: How long a header may take (seconds).

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoi
 from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import parse_address
-from devp2p_tx.core.socks5 import Socks5Client
+from devp2p_tx.core.proxy.socks5 import Socks5Client
 from devp2p_tx.errors import InvalidAddress, ProxyError, Timeout
 from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.preamble import Preamble, PreambleFactory

@@ -212,7 +212,7 @@ class OnionEndpoint:
         """
         @param port: that of the onion service.
         @param control: where Tor is asked.
-        @param key: see L{devp2p_tx.core.onion.onion_key}.
+        @param key: see L{devp2p_tx.core.proxy.onion.onion_key}.
         """
         self._reactor = reactor
         self._service = port, control, key

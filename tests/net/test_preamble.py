@@ -16,7 +16,7 @@ from devp2p_tx.net import proxyheader
 from devp2p_tx.net.listening import serverEndpoint
 from devp2p_tx.net.proxyheader import HEADER_TIMEOUT, MAX_AWAITING
 from devp2p_tx.testing import MemoryNetwork
-from tests.core.test_proxyheader import BAD, addresses, block
+from tests.core.proxy.test_proxyheader import BAD, addresses, block
 
 PROXY, SERVER, CLIENT = "10.0.0.1", "10.0.0.2", "203.0.113.7"
 HEADER = b"PROXY TCP4 203.0.113.7 198.51.100.1 4000 30303\r\n"

@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.onion import onion_key
+from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress, ProxyError
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.listening import serverEndpoint

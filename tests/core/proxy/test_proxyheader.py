@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.proxyheader}; the worst cases of version 1 are those of HAProxy's C{proxy-protocol.txt}, 2.1.
+Tests for L{devp2p_tx.core.proxy.proxyheader}; the worst cases of version 1 are those of HAProxy's C{proxy-protocol.txt}, 2.1.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.proxyheader import MAX_BLOCK, MAX_LINE, ProxyHeader, ProxyHeaderReader
+from devp2p_tx.core.proxy.proxyheader import MAX_BLOCK, MAX_LINE, ProxyHeader, ProxyHeaderReader
 from devp2p_tx.errors import ProxyHeaderError
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"

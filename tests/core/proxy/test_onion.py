@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.onion}.
+Tests for L{devp2p_tx.core.proxy.onion}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from base64 import b64decode
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.onion import onion_key
+from devp2p_tx.core.proxy.onion import onion_key
 
 
 class OnionTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.socks5}; the bytes are spelt out by RFC 1928, sections 3 to 6, and RFC 1929, section 2.
+Tests for L{devp2p_tx.core.proxy.socks5}; the bytes are spelt out by RFC 1928, sections 3 to 6, and RFC 1929, section 2.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.socks5 import Socks5Client
+from devp2p_tx.core.proxy.socks5 import Socks5Client
 from devp2p_tx.errors import ProxyError
 
 #: The proxy connected, from 10.0.0.1, port 1.
