@@ -34,10 +34,10 @@ from twisted.python.logfile import LogFile
 
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
-from devp2p_tx.core.nat.specification import NATSpecification
+from devp2p_tx.core.text.advertise import Advertise
+from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.hostnames import leaveUnresolved

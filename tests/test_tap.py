@@ -16,9 +16,9 @@ from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.tap import NodeService, Options, formatJSON, makeService
 from devp2p_tx.testing import EchoCapability
 

@@ -30,11 +30,11 @@ from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.discovery import Answer, Changing, DiscoveryCore
 from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
-from devp2p_tx.core.kademlia.discovery import Answer, Changing, DiscoveryCore
 from devp2p_tx.core.kademlia.lookup import Lookup, RandomWalk
 from devp2p_tx.core.kademlia.table import (
     FAST_INTERVAL,

@@ -27,9 +27,9 @@ from devp2p_tx.core.addressing.addresses import (
     parse_address,
 )
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.enr.advertise import Advertise, HostPort
-from devp2p_tx.core.enr.endpoints import VERSIONS
 from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS
+from devp2p_tx.core.text.advertise import Advertise, HostPort
 from devp2p_tx.net.families import ANYWHERE, familyName
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.interfaces import addressesOf

@@ -12,10 +12,10 @@ from devp2p_tx._version import __version__
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dnstree.entries import parse_url
-from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
-from devp2p_tx.core.nat.specification import NATSpecification
+from devp2p_tx.core.text.advertise import Advertise
+from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.dialvia import parseVia

@@ -24,9 +24,9 @@ from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import REFUSED, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
-from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.nodeendpoint import endpoint4, endpoint6
 from devp2p_tx.core.enr.url import node_text, parse_node
 from devp2p_tx.core.forkid import ForkFilter
 from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE

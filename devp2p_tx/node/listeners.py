@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.endpoints import VERSIONS
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.families import ANYWHERE, familyName
 from devp2p_tx.net.hostnames import NamedAddress

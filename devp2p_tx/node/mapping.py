@@ -16,7 +16,7 @@ from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
-from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
+from devp2p_tx.core.text.nat import Mechanism, NATSpecification
 from devp2p_tx.net.nat.finding import MapperFinder
 from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
 from devp2p_tx.node.config import ServerConfig

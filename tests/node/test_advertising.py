@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from devp2p_tx.core.enr.advertise import Advertise
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.node.advertising import REFRESH_INTERVAL
 from devp2p_tx.node.server import Server
 from tests.node.families import FOUR, FamiliesCase, publicAddress

@@ -61,9 +61,9 @@ from devp2p_tx.core.discv4.events import (
 from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
 from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record, on_wire
 from devp2p_tx.core.discv4.replies import AwaitedReplies
-from devp2p_tx.core.enr.endpoints import endpoint4, endpoint6
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.nodeendpoint import endpoint4, endpoint6
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.errors import (
     AddressRefused,

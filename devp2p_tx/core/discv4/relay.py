@@ -12,7 +12,7 @@ from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.events import EnrCall
 from devp2p_tx.core.discv4.packets import WireEndpoint
-from devp2p_tx.core.enr.endpoints import VERSIONS, NodeEndpoint, preferred_endpoint
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS, NodeEndpoint, preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 
 #: What is counted as refused by us.

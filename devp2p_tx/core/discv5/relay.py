@@ -12,8 +12,8 @@ from typing import Protocol
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5.messages import nodes_fields
-from devp2p_tx.core.enr.endpoints import VERSIONS, preferred_endpoint
 from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS, preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from devp2p_tx.core.addressing.addresses import IPAddress, relay_fault
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.enr.endpoints import VERSIONS, endpoint4, endpoint6, preferred_endpoint
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS, endpoint4, endpoint6, preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 
 

@@ -17,7 +17,7 @@ from devp2p_tx.core.addressing.addresses import is_global
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.routes import Gateway
-from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
+from devp2p_tx.core.text.nat import Mechanism, NATSpecification
 from devp2p_tx.errors import NoRouter, PortMappingError
 from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.nat.asking import Asker

@@ -21,9 +21,9 @@ from devp2p_tx.core.discv5.filter import PacketFilter
 from devp2p_tx.core.discv5.packets import Packet, PacketReader
 from devp2p_tx.core.discv5.protocol import Discv5
 from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.nodeendpoint import preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 
 START = 1_700_000_000.25

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS, WINDOW, ExternalEndpoint
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr import entries
-from devp2p_tx.core.enr.endpoints import preferred_endpoint
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source
+from devp2p_tx.core.enr.nodeendpoint import preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
 

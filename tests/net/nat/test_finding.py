@@ -14,7 +14,7 @@ from twisted.internet.defer import CancelledError
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat import ssdp
 from devp2p_tx.core.nat.routes import Gateway
-from devp2p_tx.core.nat.specification import NATSpecification
+from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.errors import NoRouter
 from devp2p_tx.net.nat import gateway
 from devp2p_tx.net.nat.finding import MapperFinder

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.nat.specification}.
+Tests for L{devp2p_tx.core.text.nat}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.nat.specification import Mechanism, NATSpecification
+from devp2p_tx.core.text.nat import Mechanism, NATSpecification
 from devp2p_tx.errors import InvalidNAT
 
 parse = NATSpecification.parse

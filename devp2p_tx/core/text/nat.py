@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
-from devp2p_tx.core.enr.endpoints import locality
+from devp2p_tx.core.enr.nodeendpoint import locality
 from devp2p_tx.errors import InvalidAddress, InvalidNAT
 
 #: The UDP port of STUN servers (RFC 8489, section 8).

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
-from devp2p_tx.core.enr.endpoints import locality
+from devp2p_tx.core.enr.nodeendpoint import locality
 from devp2p_tx.core.enr.url import is_hostname
 from devp2p_tx.errors import InvalidAddress
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.enr.endpoints}.
+Tests for L{devp2p_tx.core.enr.nodeendpoint}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
-from devp2p_tx.core.enr.endpoints import NodeEndpoint, endpoint4, endpoint6, locality, preferred_endpoint
+from devp2p_tx.core.enr.nodeendpoint import NodeEndpoint, endpoint4, endpoint6, locality, preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 
 KEY = PrivateKey(b"\1" * 32)

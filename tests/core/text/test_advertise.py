@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.enr.advertise}.
+Tests for L{devp2p_tx.core.text.advertise}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.enr.advertise import Advertise, HostPort
+from devp2p_tx.core.text.advertise import Advertise, HostPort
 from devp2p_tx.errors import InvalidAddress
 
 IP, IP6 = ip_address("1.2.3.4"), ip_address("2a00::1")

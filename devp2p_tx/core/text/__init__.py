@@ -1,0 +1,3 @@
+"""
+Values of the command line that have a grammar of their own, as objects.
+"""
