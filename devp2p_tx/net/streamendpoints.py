@@ -29,8 +29,8 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.dialvia import Via
-from devp2p_tx.net.factory import RLPxFactory
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.factory import RLPxFactory
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.net.streams import NAME, VERSION, RLPxAddress, StreamCapability
 
 #: What our Hello calls us.

@@ -30,8 +30,8 @@ from zope.interface import implementer
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.errors import CapabilityFailed, DisconnectReason, PeerDisconnected
 from devp2p_tx.interfaces import ICapabilityProtocol
-from devp2p_tx.net.capability import Capability
-from devp2p_tx.net.channels import Channel
+from devp2p_tx.net.rlpx.capability import Capability
+from devp2p_tx.net.rlpx.channels import Channel
 
 NAME, VERSION, LENGTH = "stream", 1, 2
 DATA, END = 0, 1

@@ -24,7 +24,7 @@ from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError
 from devp2p_tx.net.connecting import connect
 from devp2p_tx.net.dialvia import Via
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidate, Candidates
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import addressIP, addressText
 
 #: An address that connected may not connect again for so long (seconds); LAN addresses may.

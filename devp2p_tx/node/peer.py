@@ -20,7 +20,7 @@ from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import DisconnectReason, InvalidAddress
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
 _SHORT_NAME = 20
 

@@ -48,7 +48,7 @@ from devp2p_tx.net.discv4 import DiscoveryV4
 from devp2p_tx.net.discv5 import DiscoveryV5
 from devp2p_tx.net.dns import TextResolver, systemResolver
 from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import Dialer

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.net.capability import Capability, CapabilityProtocol
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
 
 #: The two messages: each request is answered with a reply of the same payload.
 REQUEST, REPLY = 0, 1

@@ -22,8 +22,8 @@ from twisted.python.failure import Failure
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol
-from devp2p_tx.net.factory import RLPxFactory
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, RLPxProtocol
+from devp2p_tx.net.rlpx.factory import RLPxFactory
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT, RLPxProtocol
 from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing.network import MemoryNetwork
 

@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectionClosed
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import DisconnectReason, HandshakeError, PeerDisconnected, PeerRejected, Timeout
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags
 from tests.interop.foreign import ForeignPeer, ForeignTestCase
 from tests.interop.ours import LOOPBACK, NAME, BarePeer, OurPeer, hexId, randomPayload

@@ -21,9 +21,9 @@ from devp2p_tx.net import streamendpoints
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.streamendpoints import MAX_PENDING
 from devp2p_tx.testing import EchoCapability, ScriptedPeer, Stage
+from tests.net.rlpx.support import NotingFactory as RLPxNotingFactory
 from tests.net.socksproxy import SocksProxy
 from tests.net.streams import THERE, Serving, StreamCase
-from tests.net.support import NotingFactory as RLPxNotingFactory
 
 
 class EndpointTests(StreamCase):

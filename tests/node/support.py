@@ -15,7 +15,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEvent
 from devp2p_tx.node.server import Server

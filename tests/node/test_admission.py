@@ -14,7 +14,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.errors import DisconnectReason
-from devp2p_tx.net.capability import Capability
+from devp2p_tx.net.rlpx.capability import Capability
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.peer import Conn, ConnectionFlags, Peer
 

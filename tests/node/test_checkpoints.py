@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 
 from devp2p_tx.core.p2p.messages import DISCONNECT, HELLO
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import Conn, ConnectionFlags
 from devp2p_tx.node.server import Server, Stage
 from devp2p_tx.testing import Stage as Does

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.errors import DisconnectReason
-from devp2p_tx.net.capability import Capability, CapabilityProtocol, CoroutineCapability
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol, CoroutineCapability
 from devp2p_tx.testing import EchoCapability, ScriptedPeer
 from tests.node.support import ServerTestCase
 

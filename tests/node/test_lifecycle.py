@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
 from devp2p_tx.errors import DisconnectReason, InvalidAddress, LocalProtocolError, ServerStopped
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.node import listeners as listenersModule
 from devp2p_tx.node import server as serverModule
 from devp2p_tx.node.server import Server

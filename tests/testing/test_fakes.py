@@ -9,7 +9,7 @@ from devp2p_tx.core.codec.snappy import decompress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import PING, Cap
 from devp2p_tx.errors import InvalidSnappy
-from devp2p_tx.net.factory import RLPxFactory
+from devp2p_tx.net.rlpx.factory import RLPxFactory
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, ScriptedPeer, Stage, snappyBomb
 
 

@@ -6,7 +6,7 @@ from weakref import ref
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
-from devp2p_tx.net.capability import Capability, CapabilityProtocol
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, connectedPair
 
 

@@ -27,8 +27,8 @@ from twisted.protocols.basic import LineOnlyReceiver  # noqa: E402
 from zope.interface import implementer  # noqa: E402
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey  # noqa: E402
-from devp2p_tx.net.capability import Capability, CapabilityProtocol  # noqa: E402
-from devp2p_tx.net.factory import RLPxFactory  # noqa: E402
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol  # noqa: E402
+from devp2p_tx.net.rlpx.factory import RLPxFactory  # noqa: E402
 
 SINK, END, ENDED, ECHO = range(4)
 LENGTH = 16

@@ -11,11 +11,11 @@ from devp2p_tx.errors import (
     InvalidRLP,
     Timeout,
 )
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.testing import ScriptedPeer, Stage
 from devp2p_tx.testing.fakes import BODY_MAC, HEADER_MAC
-from tests.net.badinput import BadInputCase
-from tests.net.support import FIRST
+from tests.net.rlpx.badinput import BadInputCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestFrames(BadInputCase):

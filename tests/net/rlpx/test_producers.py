@@ -7,11 +7,11 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 
 from devp2p_tx.errors import LocalProtocolError, Timeout
-from devp2p_tx.net.channels import HIGH_WATER, LOW_WATER
-from devp2p_tx.net.rlpx import BURST, WRITE_TIMEOUT
+from devp2p_tx.net.rlpx.channels import HIGH_WATER, LOW_WATER
+from devp2p_tx.net.rlpx.protocol import BURST, WRITE_TIMEOUT
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.flow import KIB, FlowCase, PullProducer, PushProducer
-from tests.net.support import FIRST
+from tests.net.rlpx.flow import KIB, FlowCase, PullProducer, PushProducer
+from tests.net.rlpx.support import FIRST
 
 
 class TestPushProducers(FlowCase):

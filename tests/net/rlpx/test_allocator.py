@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.allocator}.
+Tests for L{devp2p_tx.net.rlpx.allocator}.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def usage():
 def come_and_go():
     return [b"x" * (1 << 20) for _ in range(3)]
 
-import devp2p_tx.net.channels
+import devp2p_tx.net.rlpx.channels
 before = usage().ru_maxrss
-import devp2p_tx.net.rlpx
+import devp2p_tx.net.rlpx.protocol
 taken = usage().ru_maxrss - before
 come_and_go()
 faults = usage().ru_minflt

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
-from tests.net.coroutines import CoroutineCase
-from tests.net.support import FIRST
+from tests.net.rlpx.coroutines import CoroutineCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestCoroutines(CoroutineCase):

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from devp2p_tx.net.capability import CoroutineCapability
+from devp2p_tx.net.rlpx.capability import CoroutineCapability
 from devp2p_tx.testing import ScriptedPeer
-from tests.net.support import ConnectionCase
+from tests.net.rlpx.support import ConnectionCase
 
 
 class CoroutineCase(ConnectionCase):

@@ -15,8 +15,8 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.testing import ScriptedPeer, Stage
 from devp2p_tx.testing.fakes import BODY_MAC
-from tests.net.badinput import BadInputCase
-from tests.net.support import FIRST
+from tests.net.rlpx.badinput import BadInputCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestAsInitiator(BadInputCase):

@@ -10,8 +10,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.coroutines import CoroutineCase
-from tests.net.support import FIRST
+from tests.net.rlpx.coroutines import CoroutineCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestEndsOfCoroutines(CoroutineCase):

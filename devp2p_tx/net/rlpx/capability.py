@@ -16,7 +16,7 @@ from zope.interface import implementer
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
-from devp2p_tx.net.channels import Channel
+from devp2p_tx.net.rlpx.channels import Channel
 
 _log = Logger()
 

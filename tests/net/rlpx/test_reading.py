@@ -8,8 +8,8 @@ from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
 from devp2p_tx.errors import DisconnectReason, Timeout
 from devp2p_tx.testing import ScriptedPeer
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.flow import KIB, FlowCase
-from tests.net.support import FIRST, ConnectionCase, Recording
+from tests.net.rlpx.flow import KIB, FlowCase
+from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
 
 
 class TestInwards(FlowCase):

@@ -1,15 +1,15 @@
 """
-Tests for the deadlines of L{devp2p_tx.net.rlpx}.
+Tests for the deadlines of L{devp2p_tx.net.rlpx.protocol}.
 """
 
 from __future__ import annotations
 
 from devp2p_tx.core.rlpx.connection import HANDSHAKE_TIMEOUT, PING_INTERVAL, READ_TIMEOUT
 from devp2p_tx.errors import DisconnectReason, Timeout
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT, WRITE_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT, WRITE_TIMEOUT
 from devp2p_tx.testing import EchoCapability, Stage, connectedPair
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.support import FIRST, ConnectionCase
+from tests.net.rlpx.support import FIRST, ConnectionCase
 
 JUST = 0.001
 

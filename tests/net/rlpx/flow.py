@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from devp2p_tx.net.rlpx import BURST
+from devp2p_tx.net.rlpx.protocol import BURST
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.support import ConnectionCase
+from tests.net.rlpx.support import ConnectionCase
 
 KIB = 1024
 

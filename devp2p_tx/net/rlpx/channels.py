@@ -21,7 +21,7 @@ from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 
 if TYPE_CHECKING:
-    from devp2p_tx.net.rlpx import RLPxProtocol
+    from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024

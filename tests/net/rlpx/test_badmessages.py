@@ -15,11 +15,11 @@ from devp2p_tx.errors import (
     MessageError,
     Timeout,
 )
-from devp2p_tx.net.rlpx import WRITE_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import WRITE_TIMEOUT
 from devp2p_tx.testing import snappyBomb
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.badinput import BadInputCase
-from tests.net.support import FIRST
+from tests.net.rlpx.badinput import BadInputCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestMessages(BadInputCase):

@@ -19,10 +19,10 @@ from devp2p_tx.errors import (
     PeerDisconnected,
     Timeout,
 )
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.testing import ScriptedPeer, Stage
-from tests.net.badinput import BadInputCase
-from tests.net.support import FIRST
+from tests.net.rlpx.badinput import BadInputCase
+from tests.net.rlpx.support import FIRST
 
 
 class TestHello(BadInputCase):

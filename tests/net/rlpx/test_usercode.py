@@ -10,7 +10,7 @@ from twisted.internet.error import ConnectionLost
 
 from devp2p_tx.errors import CapabilityFailed, DisconnectReason
 from devp2p_tx.testing import ScriptedPeer
-from tests.net.support import FIRST, ConnectionCase, Recording
+from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
 
 
 class BadCapability(Recording):

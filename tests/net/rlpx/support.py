@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.capability import Capability, CapabilityProtocol
-from devp2p_tx.net.factory import RLPxFactory
-from devp2p_tx.net.rlpx import RLPxProtocol
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
+from devp2p_tx.net.rlpx.factory import RLPxFactory
+from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.testing import MemoryNetwork, ScriptedPeer, Stage
 
 OUR_ADDRESS, THEIR_ADDRESS = "192.0.2.1", "192.0.2.66"

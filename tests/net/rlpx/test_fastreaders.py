@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from devp2p_tx.net import rlpx
-from devp2p_tx.net.channels import HIGH_WATER
-from devp2p_tx.net.rlpx import BURST, LARGE_READ, READ
+from devp2p_tx.net.rlpx import protocol as rlpx
+from devp2p_tx.net.rlpx.channels import HIGH_WATER
+from devp2p_tx.net.rlpx.protocol import BURST, LARGE_READ, READ
 from devp2p_tx.testing._tcp import Connection
-from tests.net.flow import KIB, PullProducer, PushProducer
-from tests.net.support import FIRST, ConnectionCase
+from tests.net.rlpx.flow import KIB, PullProducer, PushProducer
+from tests.net.rlpx.support import FIRST, ConnectionCase
 
 
 class Gulping:

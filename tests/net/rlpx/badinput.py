@@ -10,7 +10,7 @@ from devp2p_tx.errors import (
     DisconnectReason,
 )
 from devp2p_tx.testing import ScriptedPeer
-from tests.net.support import FIRST, ConnectionCase
+from tests.net.rlpx.support import FIRST, ConnectionCase
 
 
 class BadInputCase(ConnectionCase):

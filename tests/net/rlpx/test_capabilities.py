@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.capability}, written as protocols.
+Tests for L{devp2p_tx.net.rlpx.capability}, written as protocols.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from zope.interface.verify import verifyObject
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
-from devp2p_tx.net.capability import Capability, CapabilityProtocol, CoroutineCapability
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol, CoroutineCapability
 from devp2p_tx.testing import EchoCapability, connectedPair
-from tests.net.support import FIRST, OUR_ADDRESS, THEIR_ADDRESS, ConnectionCase, Recording
+from tests.net.rlpx.support import FIRST, OUR_ADDRESS, THEIR_ADDRESS, ConnectionCase, Recording
 
 
 class TestDeclaring(SynchronousTestCase):

@@ -13,9 +13,9 @@ from devp2p_tx.errors import (
     HandshakeError,
     Timeout,
 )
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.testing import ScriptedPeer, Stage
-from tests.net.badinput import BadInputCase
+from tests.net.rlpx.badinput import BadInputCase
 
 
 class TestBeforeTheHandshake(BadInputCase):

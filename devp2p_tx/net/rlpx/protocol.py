@@ -53,8 +53,8 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.allocator import keepFreedMemory
-from devp2p_tx.net.channels import Channel, MessageObserver
+from devp2p_tx.net.rlpx.allocator import keepFreedMemory
+from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
 
 #: A peer that takes nothing of what it is sent for so long is dropped (seconds).
 WRITE_TIMEOUT = 20.0

@@ -1,5 +1,5 @@
 """
-Tests for how L{devp2p_tx.net.rlpx} disconnects, and is disconnected.
+Tests for how L{devp2p_tx.net.rlpx.protocol} disconnects, and is disconnected.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
-from devp2p_tx.net.rlpx import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, Stage, connectedPair
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.support import FIRST, ConnectionCase, Recording
+from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
 
 JUST = 0.001
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 from itertools import groupby
 
 from devp2p_tx.errors import SendBufferFull
-from devp2p_tx.net.channels import MESSAGE_COST
-from devp2p_tx.net.rlpx import BURST, MAX_QUEUED
+from devp2p_tx.net.rlpx.channels import MESSAGE_COST
+from devp2p_tx.net.rlpx.protocol import BURST, MAX_QUEUED
 from devp2p_tx.testing._tcp import WINDOW
-from tests.net.flow import FlowCase, PushProducer
-from tests.net.support import FIRST, ConnectionCase, Recording
+from tests.net.rlpx.flow import FlowCase, PushProducer
+from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
 
 
 class TestTheBound(FlowCase):

@@ -1,0 +1,3 @@
+"""
+One connection: RLPx on a transport, and the capabilities that share it.
+"""
