@@ -22,7 +22,7 @@ from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.errors import InvalidAddress, InvalidNode, PeerDisconnected
 from devp2p_tx.storage.keyfile import KeyFileError, load_key
 from devp2p_tx.testing import MemoryNetwork
-from tests.net.socksproxy import SocksProxy
+from tests.net.proxy.socksproxy import SocksProxy
 from tests.net.streams import Adding, Noting, Serving, Sum
 
 HERE, THERE, THERE_6 = "192.0.2.1", "192.0.2.2", "2001:db8::2"

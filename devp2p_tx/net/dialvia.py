@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.socks5 import Socks5Endpoint
-from devp2p_tx.net.tor import ControlPort, TorEndpoint, requireTor
+from devp2p_tx.net.proxy.socks5 import Socks5Endpoint
+from devp2p_tx.net.proxy.tor import ControlPort, TorEndpoint, requireTor
 
 #: Makes an endpoint that reaches a host, an address or a name, and a port, for a reactor.
 Via = Callable[[Any, str, int], IStreamClientEndpoint]

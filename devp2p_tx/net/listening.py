@@ -14,8 +14,8 @@ from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.adopted import checkAdopted
 from devp2p_tx.net.families import separateFamilies
-from devp2p_tx.net.proxyheader import ProxyHeaderEndpoint
-from devp2p_tx.net.tor import ControlPort, OnionEndpoint, requireTor
+from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
+from devp2p_tx.net.proxy.tor import ControlPort, OnionEndpoint, requireTor
 
 _PROXIED = "haproxy:"
 _ONION = re.compile(r"onion:([0-9]{1,5})(?::(.+))?", re.DOTALL)

@@ -24,7 +24,7 @@ from devp2p_tx.net.families import ANYWHERE, familyName
 from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.listening import isProxied, portNumber, serverEndpoint
-from devp2p_tx.net.tor import OnionEndpoint
+from devp2p_tx.net.proxy.tor import OnionEndpoint
 from devp2p_tx.node.inbound import InboundFactory
 from devp2p_tx.node.peer import addressIP, addressText
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.dialvia} and L{devp2p_tx.net.socks5}.
+Tests for L{devp2p_tx.net.dialvia} and L{devp2p_tx.net.proxy.socks5}.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidAddress, ProxyError
 from devp2p_tx.net.connecting import CONNECT_TIMEOUT, connect
 from devp2p_tx.net.dialvia import parseVia
-from devp2p_tx.net.socks5 import PROXY_TIMEOUT
+from devp2p_tx.net.proxy.socks5 import PROXY_TIMEOUT
 from devp2p_tx.testing import MemoryNetwork
-from tests.net.socksproxy import SocksProxy
-from tests.net.test_preamble import Noting, NotingFactory
+from tests.net.proxy.socksproxy import SocksProxy
+from tests.net.proxy.test_preamble import Noting, NotingFactory
 
 KEY = PrivateKey(bytes(31) + b"\1").public_key
 HERE, PROXY, THERE = "192.0.2.1", "192.0.2.9", "192.0.2.2"

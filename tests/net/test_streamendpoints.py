@@ -21,8 +21,8 @@ from devp2p_tx.net import streamendpoints
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.streamendpoints import MAX_PENDING
 from devp2p_tx.testing import EchoCapability, ScriptedPeer, Stage
+from tests.net.proxy.socksproxy import SocksProxy
 from tests.net.rlpx.support import NotingFactory as RLPxNotingFactory
-from tests.net.socksproxy import SocksProxy
 from tests.net.streams import THERE, Serving, StreamCase
 
 

@@ -12,7 +12,7 @@ from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.errors import AddressRefused, InvalidAddress, ProxyError
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.server import Server
-from tests.net.socksproxy import SocksProxy
+from tests.net.proxy.socksproxy import SocksProxy
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 PROXY = "10.0.0.99"

@@ -19,7 +19,7 @@ from devp2p_tx.node import listeners as listenersModule
 from devp2p_tx.node import server as serverModule
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
-from tests.net.torcontrol import TorControlPort
+from tests.net.proxy.torcontrol import TorControlPort
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 QUITTING = DisconnectReason.CLIENT_QUITTING

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.preamble} and L{devp2p_tx.net.proxyheader}: a listener behind a proxy.
+Tests for L{devp2p_tx.net.proxy.preamble} and L{devp2p_tx.net.proxy.proxyheader}: a listener behind a proxy.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.net import proxyheader
 from devp2p_tx.net.listening import serverEndpoint
-from devp2p_tx.net.proxyheader import HEADER_TIMEOUT, MAX_AWAITING
+from devp2p_tx.net.proxy import proxyheader
+from devp2p_tx.net.proxy.proxyheader import HEADER_TIMEOUT, MAX_AWAITING
 from devp2p_tx.testing import MemoryNetwork
 from tests.core.proxy.test_proxyheader import BAD, addresses, block
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.tor}, against a scripted control port; what Tor itself says is in the interop tests.
+Tests for L{devp2p_tx.net.proxy.tor}, against a scripted control port; what Tor itself says is in the interop tests.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress, ProxyError
 from devp2p_tx.net.dialvia import parseVia
 from devp2p_tx.net.listening import serverEndpoint
-from devp2p_tx.net.tor import CONTROL_TIMEOUT, DEFAULT_CONTROLS, RETRY_INTERVAL, ControlPort
+from devp2p_tx.net.proxy.tor import CONTROL_TIMEOUT, DEFAULT_CONTROLS, RETRY_INTERVAL, ControlPort
 from devp2p_tx.testing import MemoryNetwork
-from tests.net.socksproxy import SocksProxy
-from tests.net.test_preamble import Noting, NotingFactory
-from tests.net.torcontrol import SERVICE, TorControlPort
+from tests.net.proxy.socksproxy import SocksProxy
+from tests.net.proxy.test_preamble import Noting, NotingFactory
+from tests.net.proxy.torcontrol import SERVICE, TorControlPort
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 KEY = PrivateKey(bytes(31) + b"\1")

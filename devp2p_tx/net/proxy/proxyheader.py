@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx.core.proxy.proxyheader import Endpoint, ProxyHeaderReader
-from devp2p_tx.net.preamble import Preamble, PreambleFactory
+from devp2p_tx.net.proxy.preamble import Preamble, PreambleFactory
 
 #: How long a header may take (seconds).
 HEADER_TIMEOUT = 5.0

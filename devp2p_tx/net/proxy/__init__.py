@@ -1,0 +1,3 @@
+"""
+Connections through a proxy, and from one: SOCKS5, Tor, PROXY headers.
+"""
