@@ -41,7 +41,7 @@ from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.hostnames import leaveUnresolved
-from devp2p_tx.net.listening import portNumber
+from devp2p_tx.net.listening.sockets import portNumber
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
     DEFAULT_MAX_PEERS,

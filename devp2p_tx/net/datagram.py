@@ -34,8 +34,8 @@ from twisted.logger import Logger
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.adopted import datagramSocket
-from devp2p_tx.net.families import familyName, separateFamilies
+from devp2p_tx.net.listening.adopted import datagramSocket
+from devp2p_tx.net.listening.families import familyName, separateFamilies
 
 #: The largest datagram of any discovery protocol (bytes).
 MAX_SIZE = 1280

@@ -56,8 +56,8 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.families import ANYWHERE
 from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.listening.families import ANYWHERE
 
 #: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.
 ATTEMPTS = 2

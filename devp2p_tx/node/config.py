@@ -17,8 +17,8 @@ from devp2p_tx.core.forkid import Chain
 from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.adopted import datagramDescriptor
 from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.listening.adopted import datagramDescriptor
 
 DEFAULT_MAX_PEERS = 50
 DEFAULT_MAX_PENDING_PEERS = 50
@@ -39,7 +39,7 @@ class ServerConfig:
     @ivar key: our static key; the node's identity.
     @ivar capabilities: what we offer. Without any, every peer is kept.
     @ivar listen: where to listen: a port, which is opened in both address families, an endpoint string (see
-        L{devp2p_tx.net.listening.serverEndpoint}), several of these, or C{None}. Of each address family the first is
+        L{devp2p_tx.net.listening.sockets.serverEndpoint}), several of these, or C{None}. Of each address family the first is
         where others are told to find us.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes

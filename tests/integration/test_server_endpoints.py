@@ -19,7 +19,7 @@ from twisted.python.systemd import ListenFDs
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.adopted import datagramDescriptor, datagramSocket
+from devp2p_tx.net.listening.adopted import datagramDescriptor, datagramSocket
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEventType
 from devp2p_tx.node.server import Server

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.url import format_node
-from devp2p_tx.net.families import familyName
+from devp2p_tx.net.listening.families import familyName
 from devp2p_tx.node import advertising
 from devp2p_tx.node.peer import addressIP
 from devp2p_tx.node.server import Server

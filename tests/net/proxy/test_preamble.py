@@ -12,7 +12,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.net.listening import serverEndpoint
+from devp2p_tx.net.listening.sockets import serverEndpoint
 from devp2p_tx.net.proxy import proxyheader
 from devp2p_tx.net.proxy.proxyheader import HEADER_TIMEOUT, MAX_AWAITING
 from devp2p_tx.testing import MemoryNetwork

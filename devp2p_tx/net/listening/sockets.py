@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorCore, IStreamServerEndpoint
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.adopted import checkAdopted
-from devp2p_tx.net.families import separateFamilies
+from devp2p_tx.net.listening.adopted import checkAdopted
+from devp2p_tx.net.listening.families import separateFamilies
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.net.proxy.tor import ControlPort, OnionEndpoint, requireTor
 

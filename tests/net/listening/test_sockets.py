@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.listening}.
+Tests for L{devp2p_tx.net.listening.sockets}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.listening import listenDescription, serverEndpoint
+from devp2p_tx.net.listening.sockets import listenDescription, serverEndpoint
 from devp2p_tx.testing import MemoryNetwork
 
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.families}, on sockets of the system.
+Tests for L{devp2p_tx.net.listening.families}, on sockets of the system.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
 from devp2p_tx.net.datagram import MAX_READ, DatagramEdge
-from devp2p_tx.net.families import separateFamilies
-from devp2p_tx.net.listening import serverEndpoint
+from devp2p_tx.net.listening.families import separateFamilies
+from devp2p_tx.net.listening.sockets import serverEndpoint
 from tests.net.test_datagram import Noting
 from tests.testing.support import Datagrams
 
