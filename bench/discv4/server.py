@@ -20,7 +20,7 @@ from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
 
 LOOPBACK = "127.0.0.1"

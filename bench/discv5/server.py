@@ -23,7 +23,7 @@ from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.storage.memory import MemoryNodeStore
 
 LOOPBACK = "127.0.0.1"

@@ -33,13 +33,13 @@ from devp2p_tx.core.kademlia.table import SEED_COUNT, SEED_MAX_AGE
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidNode
 from devp2p_tx.interfaces import INodeSource
-from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.discv4 import DiscoveryV4
-from devp2p_tx.net.discv5 import DiscoveryV5
-from devp2p_tx.net.dns import DNSTrees, TextResolver
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery.dnstree import DNSTrees, TextResolver
+from devp2p_tx.net.discovery.kademlia import KademliaNode
+from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.interfaces import networksOf
-from devp2p_tx.net.kademlia import KademliaNode
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
 from devp2p_tx.node.advertising import Advertising, Bound

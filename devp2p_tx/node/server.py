@@ -44,9 +44,9 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.dialvia import parseVia
-from devp2p_tx.net.discv4 import DiscoveryV4
-from devp2p_tx.net.discv5 import DiscoveryV5
-from devp2p_tx.net.dns import TextResolver, systemResolver
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery.dnstree import TextResolver, systemResolver
 from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake

@@ -8,7 +8,7 @@ come and go?
     for sample in simulation.run(minutes=5):
         print(sample.time, sample.share)
 
-Everything is L{devp2p_tx.net.discv4.DiscoveryV4} as it runs on a real network, but for the signatures of packets: since
+Everything is L{devp2p_tx.net.discovery.discv4.DiscoveryV4} as it runs on a real network, but for the signatures of packets: since
 all nodes live in one process, the signer is simply looked up. The same seed makes the same things happen.
 """
 
@@ -31,7 +31,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import InvalidSignature, ServerStopped
-from devp2p_tx.net.discv4 import TARGET_SIZE, DiscoveryV4
+from devp2p_tx.net.discovery.discv4 import TARGET_SIZE, DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
 from devp2p_tx.testing._clock import VirtualClock
 from devp2p_tx.testing.dialing import Exchange, SimulatedPeers

@@ -9,7 +9,7 @@ from typing import Any
 
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import parse_node
-from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from tests.interop import shared
 from tests.interop.foreign import ForeignPeer
 from tests.interop.ours import OurPeer, hexId

@@ -17,7 +17,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.packets import InvalidPacket, PacketReader
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.net.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.storage.memory import MemoryNodeStore
 from tests.interop.journal import PATIENCE
 

@@ -24,7 +24,7 @@ from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import USEFUL_AFTER
 from devp2p_tx.node.server import LONELY_AFTER, LONELY_INTERVAL, Server
 from devp2p_tx.testing import EchoCapability
-from tests.net.test_dns import TreeResolver, url
+from tests.net.discovery.test_dnstree import TreeResolver, url
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 START = 1_700_000_000.25

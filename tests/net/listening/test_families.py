@@ -13,10 +13,10 @@ from twisted.internet.error import CannotListenError, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
-from devp2p_tx.net.datagram import MAX_READ, DatagramEdge
+from devp2p_tx.net.discovery.udp import MAX_READ, DatagramEdge
 from devp2p_tx.net.listening.families import separateFamilies
 from devp2p_tx.net.listening.sockets import serverEndpoint
-from tests.net.test_datagram import Noting
+from tests.net.discovery.test_udp import Noting
 from tests.testing.support import Datagrams
 
 

@@ -1,7 +1,7 @@
 """
 Node discovery version 5 on a UDP socket, and the requests of other protocols that it carries.
 
-What there is to be done for the table and for lookups is in L{devp2p_tx.net.kademlia}.
+What there is to be done for the table and for lookups is in L{devp2p_tx.net.discovery.kademlia}.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.errors import LocalProtocolError
-from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.kademlia import KademliaNode, Settings
-from devp2p_tx.net.talks import TalkCallback, Talks
+from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
+from devp2p_tx.net.discovery.talk import TalkCallback, Talks
+from devp2p_tx.net.discovery.udp import DatagramEdge
 
 #: Bytes of what a lookup looks for: a node id.
 TARGET_SIZE = 32

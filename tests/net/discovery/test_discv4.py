@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.discv4}: networks of honest nodes.
+Tests for L{devp2p_tx.net.discovery.discv4}: networks of honest nodes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.errors import LocalProtocolError, ServerStopped, Timeout
-from devp2p_tx.net.kademlia import EMPTY_TABLE_INTERVAL
-from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
+from devp2p_tx.net.discovery.kademlia import EMPTY_TABLE_INTERVAL
+from tests.net.discovery.support import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 
 def closest(members: list[Member], target: bytes, count: int = 16) -> list[bytes]:

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.kademlia}: bootnodes that are known by name, and those that our user's lists forbid.
+Tests for L{devp2p_tx.net.discovery.kademlia}: bootnodes that are known by name, and those that our user's lists forbid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.net.hostnames import MAX_RETRY
-from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
+from tests.net.discovery.support import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 NAME = "boot.example"
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.discv4}: what strangers try.
+Tests for L{devp2p_tx.net.discovery.discv4}: what strangers try.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.bucket import BUCKET_IP_LIMIT
 from devp2p_tx.core.kademlia.table import TABLE_IP_LIMIT
 from devp2p_tx.errors import Timeout
-from tests.net.discovery import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
+from tests.net.discovery.support import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 
 def seal(key: PrivateKey, kind: int, body: bytes) -> bytes:

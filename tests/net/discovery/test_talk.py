@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.talks}, on a virtual clock.
+Tests for L{devp2p_tx.net.discovery.talk}, on a virtual clock.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net import talks
-from devp2p_tx.net.talks import ANSWER_TIMEOUT, LOG_INTERVAL, MAX_WAIT, Talks
+from devp2p_tx.net.discovery import talk as talks
+from devp2p_tx.net.discovery.talk import ANSWER_TIMEOUT, LOG_INTERVAL, MAX_WAIT, Talks
 
 
 class TalksTestCase(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.dns}: published trees, and a resolver that answers from them.
+Tests for L{devp2p_tx.net.discovery.dnstree}: published trees, and a resolver that answers from them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from devp2p_tx.core.enr.entries import IP, TCP, Entry
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import InvalidNode, ServerStopped
-from devp2p_tx.net.dns import LOOKUP_TIMEOUT, DNSTrees
+from devp2p_tx.net.discovery.dnstree import LOOKUP_TIMEOUT, DNSTrees
 from tests.core.dnstree.examples import KEY
-from tests.net.discovery import keyOf
+from tests.net.discovery.support import keyOf
 
 DOMAIN = "nodes.example.org"
 

@@ -1,5 +1,5 @@
 """
-Nodes that run discovery v4 on a network in memory, for the tests of L{devp2p_tx.net.discv4}.
+Nodes that run discovery v4 on a network in memory, for the tests of L{devp2p_tx.net.discovery.discv4}.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from devp2p_tx.core.discv4.packets import WireEndpoint
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.storage.memory import MemoryNodeStore
 from devp2p_tx.testing import MemoryHost, MemoryNetwork
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.discv5}: what strangers try, on a network in memory.
+Tests for L{devp2p_tx.net.discovery.discv5}: what strangers try, on a network in memory.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import PacketWriter
 from devp2p_tx.core.discv5.session import MAX_CHALLENGES
 from devp2p_tx.errors import Timeout
-from tests.net.discovery import PORT
-from tests.net.test_discv5 import DiscoveryV5TestCase
+from tests.net.discovery.support import PORT
+from tests.net.discovery.test_discv5 import DiscoveryV5TestCase
 
 
 class FloodTests(DiscoveryV5TestCase):

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.discv4}: what a node remembers, says of itself, and how it ends.
+Tests for L{devp2p_tx.net.discovery.discv4}: what a node remembers, says of itself, and how it ends.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.local import Source
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import ServerStopped, Timeout
-from devp2p_tx.net import sntp
-from devp2p_tx.net.datagram import DatagramEdge
-from tests.net.discovery import PORT, START, TARGET, DiscoveryCase, Member, Puppet
+from devp2p_tx.net.discovery import clock as sntp
+from devp2p_tx.net.discovery.udp import DatagramEdge
+from tests.net.discovery.support import PORT, START, TARGET, DiscoveryCase, Member, Puppet
 
 
 class RestartTests(DiscoveryCase):

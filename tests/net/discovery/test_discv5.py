@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.discv5}, on a network in memory.
+Tests for L{devp2p_tx.net.discovery.discv5}, on a network in memory.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import LocalProtocolError, OverBudget, ServerStopped, Timeout
-from devp2p_tx.net import talks
-from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.discv4 import DiscoveryV4
-from devp2p_tx.net.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery import talk as talks
+from devp2p_tx.net.discovery.discv4 import DiscoveryV4
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
+from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.storage.memory import MemoryNodeStore
 from devp2p_tx.testing import MemoryNetwork
-from tests.net.discovery import PORT, START, addressOf, keyOf
+from tests.net.discovery.support import PORT, START, addressOf, keyOf
 
 
 class Member:

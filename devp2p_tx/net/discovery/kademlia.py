@@ -5,7 +5,7 @@ What the core knows of packets and of the table comes together here:
 
   - The table asks for checks and refreshes; a node that passed enough checks is remembered in the node database.
   - A refresh begins with remembered nodes and bootnodes, then looks up our own id and random ones.
-  - Lookups and random walks (L{devp2p_tx.net.courses}) ask through here, and the table learns what they hear.
+  - Lookups and random walks (L{devp2p_tx.net.discovery.lookups}) ask through here, and the table learns what they hear.
 
 The path of an answer to a stranger makes no Deferred and no log entry. There is one delayed call, for whatever is due
 first.
@@ -54,8 +54,8 @@ from devp2p_tx.errors import (
     ServerStopped,
     Timeout,
 )
-from devp2p_tx.net.courses import Course, LookupCourse, RandomNodes
-from devp2p_tx.net.datagram import DatagramEdge
+from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
+from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.families import ANYWHERE
 
@@ -462,7 +462,7 @@ class KademliaNode:
     # -- what comes in, what goes out ---------------------------------------------------------------------------------
 
     def datagramReceived(self, data: bytes, ip: IPAddress, port: int, now: float, unixTime: float) -> bool:
-        """See L{devp2p_tx.net.datagram.DatagramHandler}."""
+        """See L{devp2p_tx.net.discovery.udp.DatagramHandler}."""
         refusal = self._state.receive_datagram(data, ip, port, now, unixTime)
         if refusal is not None:
             self._metrics.count(f"{self.name}_refused", reason=refusal.value)

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.courses}: random walks. (Lookups are in C{test_discv4}.)
+Tests for L{devp2p_tx.net.discovery.lookups}: random walks. (Lookups are in C{test_discv4}.)
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError
 
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import ServerStopped
-from tests.net.discovery import PORT, DiscoveryCase, Member, addressOf, keyOf
+from tests.net.discovery.support import PORT, DiscoveryCase, Member, addressOf, keyOf
 
 
 class RandomNodesTests(DiscoveryCase):

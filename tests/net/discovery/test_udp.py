@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.datagram}.
+Tests for L{devp2p_tx.net.discovery.udp}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net.datagram import MAX_READ, MAX_SIZE, REOPEN_INTERVAL, DatagramEdge
+from devp2p_tx.net.discovery.udp import MAX_READ, MAX_SIZE, REOPEN_INTERVAL, DatagramEdge
 from devp2p_tx.testing import MemoryNetwork
 from tests.testing.support import Datagrams
 

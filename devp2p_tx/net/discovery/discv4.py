@@ -2,7 +2,7 @@
 Node discovery version 4 on a UDP socket: the core is fed, its events are acted on, its datagrams are sent.
 
 A node that writes to us enters the table when it has proved its address. What there is to be done but for that is in
-L{devp2p_tx.net.kademlia}.
+L{devp2p_tx.net.discovery.kademlia}.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.errors import DevP2PError, LocalProtocolError
-from devp2p_tx.net.datagram import DatagramEdge
-from devp2p_tx.net.kademlia import KademliaNode, Settings
-from devp2p_tx.net.sntp import measureDrift
+from devp2p_tx.net.discovery.clock import measureDrift
+from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
+from devp2p_tx.net.discovery.udp import DatagramEdge
 
 #: Bytes of the key that a FINDNODE looks for.
 TARGET_SIZE = 64
