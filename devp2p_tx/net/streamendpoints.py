@@ -27,8 +27,8 @@ from devp2p_tx._version import __version__
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import DisconnectReason, PeerRejected
-from devp2p_tx.net.connecting import connect
-from devp2p_tx.net.dialvia import Via
+from devp2p_tx.net.connecting.dialvia import Via
+from devp2p_tx.net.connecting.nodes import connect
 from devp2p_tx.net.rlpx.factory import RLPxFactory
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.net.streams import NAME, VERSION, RLPxAddress, StreamCapability

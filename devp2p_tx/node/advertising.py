@@ -30,8 +30,8 @@ from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.nodeendpoint import VERSIONS
 from devp2p_tx.core.text.advertise import Advertise, HostPort
+from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.listening.families import ANYWHERE, familyName
 
 #: How often host names are looked up again, and the addresses of this host looked at (seconds); as often as go-ethereum

@@ -17,7 +17,7 @@ from devp2p_tx.core.forkid import Chain
 from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 
 DEFAULT_MAX_PEERS = 50
@@ -47,7 +47,7 @@ class ServerConfig:
     @ivar maxPendingPeers: how many inbound handshakes, and how many dials, may be under way.
     @ivar dialRatio: one in so many of C{maxPeers} is a dialled peer, at least one.
     @ivar noDial: dial nobody, static nodes included.
-    @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.dialvia.parseVia}); C{None} to dial directly.
+    @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.connecting.dialvia.parseVia}); C{None} to dial directly.
         Discovery, and listening, do not go through it.
     @ivar staticNodes: dialled for ever.
     @ivar trustedNodes: let in past every limit; not dialled.

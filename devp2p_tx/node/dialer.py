@@ -21,8 +21,8 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError, ServerStopped
-from devp2p_tx.net.connecting import connect
-from devp2p_tx.net.dialvia import Via
+from devp2p_tx.net.connecting.dialvia import Via
+from devp2p_tx.net.connecting.nodes import connect
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import ConnectionFlags

@@ -38,8 +38,8 @@ from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import DNSTrees, TextResolver
 from devp2p_tx.net.discovery.kademlia import KademliaNode
 from devp2p_tx.net.discovery.udp import DatagramEdge
+from devp2p_tx.net.hostaddresses import networksOf
 from devp2p_tx.net.hostnames import HostNames
-from devp2p_tx.net.interfaces import networksOf
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
 from devp2p_tx.node.advertising import Advertising, Bound

@@ -20,8 +20,8 @@ from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.nodeendpoint import VERSIONS
 from devp2p_tx.errors import ServerStopped
+from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.hostnames import NamedAddress
-from devp2p_tx.net.interfaces import addressesOf
 from devp2p_tx.net.listening.families import ANYWHERE, familyName
 from devp2p_tx.net.listening.sockets import isProxied, portNumber, serverEndpoint
 from devp2p_tx.net.proxy.tor import OnionEndpoint

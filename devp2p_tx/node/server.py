@@ -43,7 +43,7 @@ from devp2p_tx.errors import (
     reason_label,
 )
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver, systemResolver

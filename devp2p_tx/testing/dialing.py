@@ -66,7 +66,7 @@ class Exchange:
         self.peers: dict[tuple[str, int], SimulatedPeers] = {}
 
     def via(self, clock: Any, address: str, port: int) -> IStreamClientEndpoint:
-        """See L{Via<devp2p_tx.net.dialvia.Via>}."""
+        """See L{Via<devp2p_tx.net.connecting.dialvia.Via>}."""
         return _Line(self, clock, (address, port))
 
 

@@ -19,7 +19,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.enr.url import format_node, parse_node
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import PeerDisconnected
-from devp2p_tx.net.connecting import connect
+from devp2p_tx.net.connecting.nodes import connect
 from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.config import ServerConfig

@@ -18,7 +18,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import HandshakeError, InvalidNode, PeerDisconnected
 from devp2p_tx.net import streamendpoints
-from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.streamendpoints import MAX_PENDING
 from devp2p_tx.testing import EchoCapability, ScriptedPeer, Stage
 from tests.net.proxy.socksproxy import SocksProxy

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress, ProxyError
-from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.listening.sockets import serverEndpoint
 from devp2p_tx.net.proxy.tor import CONTROL_TIMEOUT, DEFAULT_CONTROLS, RETRY_INTERVAL, ControlPort
 from devp2p_tx.testing import MemoryNetwork

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.dialvia} and L{devp2p_tx.net.proxy.socks5}.
+Tests for L{devp2p_tx.net.connecting.dialvia} and L{devp2p_tx.net.proxy.socks5}.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidAddress, ProxyError
-from devp2p_tx.net.connecting import CONNECT_TIMEOUT, connect
-from devp2p_tx.net.dialvia import parseVia
+from devp2p_tx.net.connecting.dialvia import parseVia
+from devp2p_tx.net.connecting.nodes import CONNECT_TIMEOUT, connect
 from devp2p_tx.net.proxy.socks5 import PROXY_TIMEOUT
 from devp2p_tx.testing import MemoryNetwork
 from tests.net.proxy.socksproxy import SocksProxy

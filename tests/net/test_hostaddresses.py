@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.interfaces}.
+Tests for L{devp2p_tx.net.hostaddresses}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import ifaddr
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.net.interfaces import interfacesOf, networksOf
+from devp2p_tx.net.hostaddresses import interfacesOf, networksOf
 from devp2p_tx.testing import MemoryNetwork
 
 

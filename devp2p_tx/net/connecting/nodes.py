@@ -23,7 +23,7 @@ from zope.interface import implementer
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import InvalidNode
-from devp2p_tx.net.dialvia import CONNECT_TIMEOUT, Via
+from devp2p_tx.net.connecting.dialvia import CONNECT_TIMEOUT, Via
 
 
 @implementer(IHostnameResolver, IHostResolution)

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.connecting}.
+Tests for L{devp2p_tx.net.connecting.nodes}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import InvalidNode
-from devp2p_tx.net.connecting import CONNECT_TIMEOUT, clientEndpoint, connect
+from devp2p_tx.net.connecting.nodes import CONNECT_TIMEOUT, clientEndpoint, connect
 from devp2p_tx.testing import MemoryNetwork
 
 KEY_PAIR = PrivateKey(bytes(31) + b"\1")

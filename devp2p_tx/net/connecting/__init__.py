@@ -1,0 +1,3 @@
+"""
+Connections to a node: straight, or by what C{--dial-via} says.
+"""
