@@ -24,7 +24,7 @@ PLUGINS = str(ROOT / "twisted/plugins")
 #: The longest module that can be read at one sitting (lines).
 MAX_LINES = 600
 #: The rooms whose names are in Twisted's camelCase; ruff sees to the snake_case of the others.
-CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "endpoints.py", "interfaces.py", "_oneshot.py")
+CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "interfaces.py", "_oneshot.py")
 #: Methods that Twisted names itself, with an underscore.
 TWISTED_NAMES = re.compile(r"_*(opt|render|test|lineReceived|stat[eE]|getChild)_\w+")
 #: Twisted calls these and drops what they return: as a coroutine none of them would ever run.

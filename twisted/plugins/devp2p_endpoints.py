@@ -14,7 +14,7 @@ class _Client:
     prefix = "rlpx"
 
     def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
-        from devp2p_tx.endpoints import parseClient
+        from devp2p_tx.net.streams.strings import parseClient
 
         return parseClient(reactor, *args, **kwargs)
 
@@ -24,7 +24,7 @@ class _Server:
     prefix = "rlpx"
 
     def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> Any:
-        from devp2p_tx.endpoints import parseServer
+        from devp2p_tx.net.streams.strings import parseServer
 
         return parseServer(reactor, *args, **kwargs)
 

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.net.streamendpoints import RLPxClientEndpoint, RLPxServerEndpoint
+from devp2p_tx.net.streams.endpoints import RLPxClientEndpoint, RLPxServerEndpoint
 from devp2p_tx.testing import MemoryNetwork
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.endpoints}: C{rlpx:} strings, as Twisted finds them.
+Tests for L{devp2p_tx.net.streams.strings}: C{rlpx:} strings, as Twisted finds them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from devp2p_tx.errors import InvalidAddress, InvalidNode, PeerDisconnected
 from devp2p_tx.storage.keyfile import KeyFileError, load_key
 from devp2p_tx.testing import MemoryNetwork
 from tests.net.proxy.socksproxy import SocksProxy
-from tests.net.streams import Adding, Noting, Serving, Sum
+from tests.net.streams.support import Adding, Noting, Serving, Sum
 
 HERE, THERE, THERE_6 = "192.0.2.1", "192.0.2.2", "2001:db8::2"
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.streams}: any Twisted protocol between two nodes.
+Tests for L{devp2p_tx.net.streams.protocol}: any Twisted protocol between two nodes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from zope.interface.verify import verifyObject
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.errors import DevP2PError
-from devp2p_tx.net.streams import CHUNK, DATA, END, HIGH_WATER, LINGER, StreamCapability
+from devp2p_tx.net.streams.protocol import CHUNK, DATA, END, HIGH_WATER, LINGER, StreamCapability
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, ScriptedPeer, Stage, connectedPair
-from tests.net.streams import HERE, THERE, Adding, Halves, Noting, Producer, Pulled, Serving, StreamCase, Sum
+from tests.net.streams.support import HERE, THERE, Adding, Halves, Noting, Producer, Pulled, Serving, StreamCase, Sum
 
 #: The first message code of the only capability.
 FIRST = 16

@@ -1,5 +1,5 @@
 """
-Twisted endpoints whose connections are streams (L{devp2p_tx.net.streams}) between two nodes: encrypted, and each side
+Twisted endpoints whose connections are streams (L{devp2p_tx.net.streams.protocol}) between two nodes: encrypted, and each side
 knows by its key who the other is.
 """
 
@@ -31,7 +31,7 @@ from devp2p_tx.net.connecting.dialvia import Via
 from devp2p_tx.net.connecting.nodes import connect
 from devp2p_tx.net.rlpx.factory import RLPxFactory
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
-from devp2p_tx.net.streams import NAME, VERSION, RLPxAddress, StreamCapability
+from devp2p_tx.net.streams.protocol import NAME, VERSION, RLPxAddress, StreamCapability
 
 #: What our Hello calls us.
 CLIENT_NAME = f"devp2p-tx/v{__version__}/{NAME}"

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.streamendpoints}.
+Tests for L{devp2p_tx.net.streams.endpoints}.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from twisted.internet.error import (
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import HandshakeError, InvalidNode, PeerDisconnected
-from devp2p_tx.net import streamendpoints
 from devp2p_tx.net.connecting.dialvia import parseVia
-from devp2p_tx.net.streamendpoints import MAX_PENDING
+from devp2p_tx.net.streams import endpoints as streamendpoints
+from devp2p_tx.net.streams.endpoints import MAX_PENDING
 from devp2p_tx.testing import EchoCapability, ScriptedPeer, Stage
 from tests.net.proxy.socksproxy import SocksProxy
 from tests.net.rlpx.support import NotingFactory as RLPxNotingFactory
-from tests.net.streams import THERE, Serving, StreamCase
+from tests.net.streams.support import THERE, Serving, StreamCase
 
 
 class EndpointTests(StreamCase):

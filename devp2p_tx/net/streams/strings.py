@@ -23,7 +23,7 @@ from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.errors import InvalidAddress, InvalidNode
 from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.listening.sockets import serverEndpoint
-from devp2p_tx.net.streamendpoints import RLPxClientEndpoint, RLPxServerEndpoint
+from devp2p_tx.net.streams.endpoints import RLPxClientEndpoint, RLPxServerEndpoint
 from devp2p_tx.storage.keyfile import load_or_create_key
 
 

@@ -1,0 +1,3 @@
+"""
+Encrypted streams for any Twisted protocol: their endpoints, and these as strings.
+"""
