@@ -56,7 +56,7 @@ from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.listeners import Listeners
-from devp2p_tx.node.mapping import PortMapping
+from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).

@@ -202,7 +202,7 @@ class CommandTests(RouterTestCase):
         self.assertEqual(self.redirects(), redirectsTo(2))
         await node.close()
         self.assertEqual(self.redirects(), set())
-        said = [line for line in node.lines if "devp2p_tx.node.mapping#" in line]
+        said = [line for line in node.lines if "devp2p_tx.node.nat#" in line]
         self.assertEqual(len(said), 3, said)
 
     async def test_anyFindsWhatThereIs(self) -> None:

@@ -30,7 +30,7 @@ from devp2p_tx.core.enr.url import format_node, parse_node
 from devp2p_tx.net.nat.mapping import Timing
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEvent, PeerEventType
-from devp2p_tx.node.mapping import PortMapping
+from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.server import Server
 
 

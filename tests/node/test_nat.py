@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.node.mapping}: a Server behind a router.
+Tests for L{devp2p_tx.node.nat}: a Server behind a router.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from devp2p_tx.errors import InvalidNAT
 from devp2p_tx.net.nat.finding import MapperFinder
 from devp2p_tx.net.nat.mapping import TIMING
 from devp2p_tx.node.config import ServerConfig
-from devp2p_tx.node.mapping import PortMapping, isMappable
+from devp2p_tx.node.nat import PortMapping, isMappable
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import EchoCapability
 from tests.net.nat.support import ScriptedPMP
@@ -72,7 +72,7 @@ class MappingTestCase(ServerTestCase):
 
     def lines(self, level: LogLevel = LogLevel.info) -> list[str]:
         """What was logged of mappings."""
-        mine = [event for event in self.logged if event.get("log_namespace") == "devp2p_tx.node.mapping"]
+        mine = [event for event in self.logged if event.get("log_namespace") == "devp2p_tx.node.nat"]
         return [formatEvent(event) or "" for event in mine if event["log_level"] == level]
 
 
