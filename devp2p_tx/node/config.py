@@ -39,16 +39,16 @@ class ServerConfig:
     @ivar key: our static key; the node's identity.
     @ivar capabilities: what we offer. Without any, every peer is kept.
     @ivar listen: where to listen: a port, which is opened in both address families, an endpoint string (see
-        L{devp2p_tx.net.listening.sockets.serverEndpoint}), several of these, or C{None}. Of each address family the first is
-        where others are told to find us.
+        L{devp2p_tx.net.listening.sockets.serverEndpoint}), several of these, or C{None}. Of each address family the
+        first is where others are told to find us.
     @ivar name: what our Hello calls us.
     @ivar maxPeers: how many peers there may be, trusted ones aside. With 0 nobody is dialled, and only trusted nodes
         are let in.
     @ivar maxPendingPeers: how many inbound handshakes, and how many dials, may be under way.
     @ivar dialRatio: one in so many of C{maxPeers} is a dialled peer, at least one.
     @ivar noDial: dial nobody, static nodes included.
-    @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.connecting.dialvia.parseVia}); C{None} to dial directly.
-        Discovery, and listening, do not go through it.
+    @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.connecting.dialvia.parseVia}); C{None} to dial
+        directly. Discovery, and listening, do not go through it.
     @ivar staticNodes: dialled for ever.
     @ivar trustedNodes: let in past every limit; not dialled.
     @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.

@@ -2,8 +2,8 @@
 Where candidates for dialling come from, and how they are mixed.
 
 Peers that were good before a restart are tried first: someone who has filled our table with his own nodes cannot take
-all dialled slots at once. After them the sources take turns (L{devp2p_tx.core.dialing.fairmix}), and as long as another source
-delivers too, no single one may fill every slot.
+all dialled slots at once. After them the sources take turns (L{devp2p_tx.core.dialing.fairmix}), and as long as another
+source delivers too, no single one may fill every slot.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ The socket's place is taken by a L{_Pipe} for each direction, which holds what a
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -31,13 +31,11 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-if TYPE_CHECKING:
-    from devp2p_tx.testing.network import MemoryHost, MemoryNetwork
+from devp2p_tx.testing._hosts import Host, Network, later
 
 #: What one direction of a connection holds of bytes that were written and not yet read (bytes); a common default.
 WINDOW = 64 * 1024
@@ -62,7 +60,7 @@ class _Pipe:
     @ivar isSevered: whether nothing arrives any more.
     """
 
-    def __init__(self, network: MemoryNetwork, writer: Connection, reader: Connection) -> None:
+    def __init__(self, network: Network, writer: Connection, reader: Connection) -> None:
         self.arrived = bytearray()
         self.ended = False
         self.writer: Connection | None = writer
@@ -136,14 +134,14 @@ class Connection(FileDescriptor):
     @ivar broken: the peer has reset the connection.
     """
 
-    reactor: MemoryHost  # type: ignore[assignment]
+    reactor: Host  # type: ignore[assignment]
     protocol: IProtocol | None = None
     broken = False
     _reading = False
     _writing = False
     _aborting = False
 
-    def __init__(self, host: MemoryHost) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__(host)  # type: ignore[arg-type]
         self._noDelay = self._keepAlive = False
 
@@ -334,7 +332,7 @@ class ClientConnection(Connection):
 
     _settled = False
 
-    def __init__(self, host: MemoryHost, connector: Connector) -> None:
+    def __init__(self, host: Host, connector: Connector) -> None:
         super().__init__(host)
         self._connector = connector
         self._attempt: Any = Deferred.fromCoroutine(self._connect())
@@ -342,7 +340,7 @@ class ClientConnection(Connection):
 
     async def _connect(self) -> None:
         host, network, connector = self.reactor, self.reactor.network, self._connector
-        await deferLater(host, 0)  # nothing happens within connectTCP
+        await later(host, 0)  # nothing happens within connectTCP
         address = network.normalize(await host.resolve(connector.host))
         try:
             local = host.bindClient(address, connector.bindAddress)
@@ -353,7 +351,7 @@ class ClientConnection(Connection):
         remote = host if address in host.loopbacks else network.hosts.get(address)
         if remote is None or network.isCut(host, remote):
             return  # into the void, until the connector's timeout
-        await deferLater(host, 2 * network.latency)
+        await later(host, 2 * network.latency)
         port = remote.listenerAt("TCP", address, connector.port)
         if port is None:
             raise ConnectionRefusedError()
@@ -414,9 +412,7 @@ def makeAddress(kind: Any, host: str, port: int) -> IPv4Address | IPv6Address:
 class Connector(BaseConnector):
     """See C{IConnector}."""
 
-    def __init__(
-        self, host: str, port: int, factory: Any, timeout: float, bindAddress: Any, reactor: MemoryHost
-    ) -> None:
+    def __init__(self, host: str, port: int, factory: Any, timeout: float, bindAddress: Any, reactor: Host) -> None:
         super().__init__(factory, timeout, reactor)  # type: ignore[arg-type]
         self.host, self.port, self.bindAddress = host, port, bindAddress
 
@@ -432,7 +428,7 @@ class Connector(BaseConnector):
 class ListeningPort:
     """A TCP port."""
 
-    def __init__(self, host: MemoryHost, port: int, factory: IProtocolFactory, interface: str) -> None:
+    def __init__(self, host: Host, port: int, factory: IProtocolFactory, interface: str) -> None:
         self.reactor = host
         self.interface = interface
         self.port = port
@@ -451,7 +447,7 @@ class ListeningPort:
 
     def stopListening(self) -> Any:
         """See C{IListeningPort}."""
-        return deferLater(self.reactor, 0, self._stopped) if self.connected else None
+        return later(self.reactor, 0, self._stopped) if self.connected else None
 
     loseConnection = stopListening
 

@@ -6,20 +6,17 @@ from __future__ import annotations
 
 from errno import EINVAL
 from os import strerror
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import InvalidAddressError, MessageLengthError
 from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import AbstractDatagramProtocol
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from devp2p_tx.testing._hosts import Host, later
 from devp2p_tx.testing._tcp import ANY_IPV4, makeAddress, mapped
-
-if TYPE_CHECKING:
-    from devp2p_tx.testing.network import MemoryHost
 
 #: The most that a datagram can have: 65,535 less the headers of IPv4 and UDP (bytes).
 MAX_DATAGRAM = 65507
@@ -32,7 +29,7 @@ class DatagramPort:
     """A UDP port, which treats what it is given as C{twisted.internet.udp.Port} does."""
 
     def __init__(
-        self, host: MemoryHost, port: int, protocol: AbstractDatagramProtocol, interface: str, maxPacketSize: int
+        self, host: Host, port: int, protocol: AbstractDatagramProtocol, interface: str, maxPacketSize: int
     ) -> None:
         self.reactor = host
         self.interface = interface
@@ -53,7 +50,7 @@ class DatagramPort:
     def stopListening(self) -> Any:
         """See C{IListeningPort}."""
         self._reading = False
-        return deferLater(self.reactor, 0, self._stopped) if self.connected else None
+        return later(self.reactor, 0, self._stopped) if self.connected else None
 
     loseConnection = stopListening
 

@@ -50,7 +50,8 @@ class Ether:
 
 class EtherSocket:
     """
-    The one socket of a node, as L{DatagramEdge<devp2p_tx.net.discovery.udp.DatagramEdge>} to those who speak through it.
+    The one socket of a node, as L{DatagramEdge<devp2p_tx.net.discovery.udp.DatagramEdge>} to those who speak through
+    it.
 
     @ivar handlers: who is given the datagrams; all of them.
     """

@@ -5,7 +5,8 @@ Whoever tells us of nodes decides where our packets go. One who tells of a stran
 its owner, like somebody who scans or floods it, and all of them together must not make us look so to our own provider.
 So there is a budget of packets to each network, a /24 of IPv4 or a /48 of IPv6, and one of all of them. Both are wide
 enough for lookups and dials never to meet them on a network that means well. Who has answered is not counted, nor are
-hosts of the LAN, nor answers of ours, which are counted as they are asked for (L{devp2p_tx.core.addressing.sourcebudget}).
+hosts of the LAN, nor answers of ours, which are counted as they are asked for
+(L{devp2p_tx.core.addressing.sourcebudget}).
 """
 
 from __future__ import annotations

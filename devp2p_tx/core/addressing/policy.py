@@ -106,7 +106,10 @@ class AddressPolicy:
         return not kinds(ip) or ip in self._home
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
-        """As L{devp2p_tx.core.addressing.addresses.relay_fault}, but that hosts of one home network may tell of each other."""
+        """
+        As L{devp2p_tx.core.addressing.addresses.relay_fault}, but that hosts of one home network may tell of each
+        other.
+        """
         if ip is not None:
             if not kinds(ip):
                 return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConsumer
@@ -20,9 +20,6 @@ from devp2p_tx.core.rlpx.frames import MAX_SIZE
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
 
-if TYPE_CHECKING:
-    from devp2p_tx.net.rlpx.protocol import RLPxProtocol
-
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024
 LOW_WATER = HIGH_WATER // 4
@@ -31,6 +28,48 @@ MESSAGE_COST = 128
 
 #: Is told of every message: whether it was sent (or received), of which capability, its code there, its size (bytes).
 MessageObserver = Callable[[bool, ICapability, int, int], object]
+
+
+class Connection(Protocol):
+    """
+    What a channel asks of the connection that it is part of; L{devp2p_tx.net.rlpx.protocol.RLPxProtocol} provides it.
+
+    @ivar closed: whether the connection has ended.
+    @ivar congested: whether messages wait in queues, because the peer does not read.
+    @ivar remoteKey: the peer's static key, once the handshake is done.
+    @ivar localKey: our static key.
+    """
+
+    closed: bool
+    congested: bool
+    remoteKey: PublicKey | None
+
+    @property
+    def localKey(self) -> PublicKey: ...
+
+    @property
+    def remoteAddress(self) -> IAddress: ...
+
+    @property
+    def localAddress(self) -> IAddress: ...
+
+    def sendNow(self, code: int, payload: bytes) -> int: ...
+
+    def queueStarted(self, channel: Channel) -> None: ...
+
+    def queueGrew(self) -> None: ...
+
+    def wantMore(self) -> None: ...
+
+    def pauseReading(self, channel: Channel) -> None: ...
+
+    def resumeReading(self, channel: Channel) -> None: ...
+
+    def disconnect(self, reason: int) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def fail(self, channel: Channel, failure: Failure) -> None: ...
 
 
 @implementer(ICapabilityTransport, IConsumer)
@@ -47,7 +86,7 @@ class Channel:
 
     def __init__(
         self,
-        connection: RLPxProtocol,
+        connection: Connection,
         match: Match[ICapability],
         protocol: ICapabilityProtocol,
         traffic: Traffic,

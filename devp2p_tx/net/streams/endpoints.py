@@ -1,6 +1,6 @@
 """
-Twisted endpoints whose connections are streams (L{devp2p_tx.net.streams.protocol}) between two nodes: encrypted, and each side
-knows by its key who the other is.
+Twisted endpoints whose connections are streams (L{devp2p_tx.net.streams.protocol}) between two nodes: encrypted, and
+each side knows by its key who the other is.
 """
 
 from __future__ import annotations

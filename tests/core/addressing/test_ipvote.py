@@ -1,5 +1,6 @@
 """
-Tests for L{devp2p_tx.core.addressing.ipvote}; the scripts are go-ethereum's, C{p2p/netutil/iptrack_test.go}, in seconds.
+Tests for L{devp2p_tx.core.addressing.ipvote}; the scripts are go-ethereum's, C{p2p/netutil/iptrack_test.go}, in
+seconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """
-Tests for the parts of L{devp2p_tx.core.dialing.dialplan} that concern bootnodes as peers, and where static nodes are. Ledgers,
-as in L{tests.core.dialing.test_dialplan}; after go-ethereum's C{TestDialStateDynDialBootnode} and C{TestDialResolve}.
+Tests for the parts of L{devp2p_tx.core.dialing.dialplan} that concern bootnodes as peers, and where static nodes are.
+Ledgers, as in L{tests.core.dialing.test_dialplan}; after go-ethereum's C{TestDialStateDynDialBootnode} and
+C{TestDialResolve}.
 """
 
 from __future__ import annotations

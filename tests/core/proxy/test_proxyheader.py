@@ -1,5 +1,6 @@
 """
-Tests for L{devp2p_tx.core.proxy.proxyheader}; the worst cases of version 1 are those of HAProxy's C{proxy-protocol.txt}, 2.1.
+Tests for L{devp2p_tx.core.proxy.proxyheader}; the worst cases of version 1 are those of HAProxy's
+C{proxy-protocol.txt}, 2.1.
 """
 
 from __future__ import annotations
