@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv6Interface
-from typing import Any
+from random import Random
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IConsumer
@@ -152,3 +153,33 @@ class IPortMapper(Interface):
 
     def hasMapping(mapping: Mapping) -> Deferred[bool]:
         """Whether the router still has it, as far as it tells; asked right after L{externalIP}."""
+
+
+class NodeStore(Protocol):
+    """
+    A node database: what both versions of discovery keep of other nodes. L{devp2p_tx.storage.memory.MemoryNodeStore}
+    is one. Its names are in snake_case, as those of storage are.
+
+    Times are unix seconds, 0 for never. A node is kept as text, C{enr:} or C{enode://}; an endpoint is a node's id (32
+    bytes) and an address. What has C{v5} is kept for discovery v5 apart from v4.
+    """
+
+    def put_node(self, node_id: bytes, text: str, ip: IPAddress | None) -> None: ...
+
+    def node(self, node_id: bytes) -> str | None: ...
+
+    def seeds(self, count: int, max_age: int, now: int, rng: Random) -> list[str]: ...
+
+    def last_ping(self, node_id: bytes, ip: IPAddress) -> int: ...
+
+    def last_pong(self, node_id: bytes, ip: IPAddress) -> int: ...
+
+    def ping_received(self, node_id: bytes, ip: IPAddress, now: int) -> None: ...
+
+    def pong_received(self, node_id: bytes, ip: IPAddress, now: int, *, v5: bool = False) -> None: ...
+
+    def findnode_failed(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> int: ...
+
+    def findnode_succeeded(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> None: ...
+
+    def findnode_failures(self, node_id: bytes, ip: IPAddress) -> int: ...

@@ -9,7 +9,8 @@ come and go?
         print(sample.time, sample.share)
 
 Everything is L{devp2p_tx.net.discovery.discv4.DiscoveryV4} as it runs on a real network, but for the signatures of
-packets: since all nodes live in one process, the signer is simply looked up. The same seed makes the same things happen.
+packets: since all nodes live in one process, the signer is simply looked up. The same seed makes the same things
+happen.
 """
 
 from __future__ import annotations

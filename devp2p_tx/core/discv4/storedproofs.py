@@ -4,7 +4,7 @@ Endpoint proofs that outlast a restart.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv4.endpointproof import LIFETIME, MAX_FAILURES
@@ -13,14 +13,8 @@ from devp2p_tx.core.discv4.endpointproof import LIFETIME, MAX_FAILURES
 RESOLUTION = 60.0
 
 
-class NodeStore(Protocol):
-    """What discovery v4 wants of a node database, such as L{devp2p_tx.storage.memory.MemoryNodeStore}."""
-
-    def put_node(self, node_id: bytes, text: str, ip: IPAddress | None) -> None: ...
-
-    def node(self, node_id: bytes) -> str | None: ...
-
-    def seeds(self, count: int, max_age: int, now: int, rng: Any) -> list[str]: ...  # Any: a Random
+class ProofStore(Protocol):
+    """The part of a node database (L{devp2p_tx.interfaces.NodeStore}) that keeps endpoint proofs."""
 
     def last_ping(self, node_id: bytes, ip: IPAddress) -> int: ...
 
@@ -28,11 +22,11 @@ class NodeStore(Protocol):
 
     def ping_received(self, node_id: bytes, ip: IPAddress, now: int) -> None: ...
 
-    def pong_received(self, node_id: bytes, ip: IPAddress, now: int, *, v5: bool = False) -> None: ...
+    def pong_received(self, node_id: bytes, ip: IPAddress, now: int) -> None: ...
 
-    def findnode_failed(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> int: ...
+    def findnode_failed(self, node_id: bytes, ip: IPAddress) -> int: ...
 
-    def findnode_succeeded(self, node_id: bytes, ip: IPAddress, *, v5: bool = False) -> None: ...
+    def findnode_succeeded(self, node_id: bytes, ip: IPAddress) -> None: ...
 
     def findnode_failures(self, node_id: bytes, ip: IPAddress) -> int: ...
 
@@ -40,7 +34,7 @@ class NodeStore(Protocol):
 class StoredProofs:
     """L{Proofs<devp2p_tx.core.discv4.endpointproof.Proofs>} in a node database, which holds them in memory, too."""
 
-    def __init__(self, store: NodeStore) -> None:
+    def __init__(self, store: ProofStore) -> None:
         self._store = store
 
     def ping_received(self, node_id: bytes, ip: IPAddress, unix_time: float) -> None:

@@ -28,11 +28,12 @@ from devp2p_tx.core.discv4.events import (
 from devp2p_tx.core.discv4.neighbours import Neighbours
 from devp2p_tx.core.discv4.packets import Pong
 from devp2p_tx.core.discv4.protocol import Discv4
-from devp2p_tx.core.discv4.storedproofs import NodeStore, StoredProofs
+from devp2p_tx.core.discv4.storedproofs import StoredProofs
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.errors import DevP2PError, LocalProtocolError
+from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.clock import measureDrift
 from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
 from devp2p_tx.net.discovery.udp import DatagramEdge

@@ -14,7 +14,6 @@ from typing import Any, Unpack
 from twisted.internet.defer import Deferred, fail
 
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
-from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.discv5.calls import lookup_distances
 from devp2p_tx.core.discv5.events import (
     CallFailed,
@@ -33,6 +32,7 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.errors import LocalProtocolError
+from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
 from devp2p_tx.net.discovery.talk import TalkCallback, Talks
 from devp2p_tx.net.discovery.udp import DatagramEdge

@@ -31,7 +31,6 @@ from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discovery import Answer, Changing, DiscoveryCore
-from devp2p_tx.core.discv4.storedproofs import NodeStore
 from devp2p_tx.core.enr.local import LocalRecord, Source
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import node_text, parse_node
@@ -54,6 +53,7 @@ from devp2p_tx.errors import (
     ServerStopped,
     Timeout,
 )
+from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
