@@ -1,5 +1,5 @@
 """
-The rules of the house that neither ruff nor import-linter can say.
+Rules about the code that neither ruff nor import-linter can express. docs/architecture.md explains them.
 """
 
 from __future__ import annotations
@@ -21,24 +21,18 @@ PACKAGE = ROOT / "devp2p_tx"
 TESTS = ROOT / "tests"
 PLUGINS = str(ROOT / "twisted/plugins")
 
-#: The longest module that can be read at one sitting (lines).
+#: The longest module (lines).
 MAX_LINES = 600
-#: The rooms whose names are in Twisted's camelCase; ruff sees to the snake_case of the others.
+#: Where functions have names in camelCase, as in Twisted; ruff checks that the others have snake_case.
 CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "interfaces.py", "_oneshot.py")
-#: Methods that Twisted names itself, with an underscore.
+#: The packages whose folders are rooms (docs/architecture.md); each C{__init__} there is a docstring and no more.
+ROOMS = ("core", "net", "node", "storage")
+#: Methods whose names, with underscores, Twisted has defined.
 TWISTED_NAMES = re.compile(r"_*(opt|render|test|lineReceived|stat[eE]|getChild)_\w+")
-#: Twisted calls these and drops what they return: as a coroutine none of them would ever run.
+#: Methods that Twisted calls without awaiting the result: as a coroutine they would never run.
 NEVER_AWAITED = {"makeConnection", "connectionMade", "dataReceived", "datagramReceived", "messageReceived"}
-#: Not the project's: made by tools, or by a developer for himself.
+#: Folders that tools make, which no rule is about.
 FOREIGN = {"build", "dist", "node_modules", "target", "apidocs", "htmlcov", "__pycache__"}
-#: Files of that sort; and those of sums, where hashes may spell anything.
-MADE = re.compile(r"_trial_temp.*|.*\.pyc|dropin\.cache.*|twistd\.(pid|log)|go\.sum|Cargo\.lock|\.git|\.coverage.*")
-#: Of this place and of the package indices, in two halves so that they do not stand here themselves.
-UNSPEAKABLE = (
-    ("/work", "/main"), ("/work", "/shared"), ("/work", "/."), ("/opt", "/wheels"), ("/tmp", "/venv"),
-    ("py", "pi.org"), ("python", "hosted.org"), ("registry.", "npmjs"), ("proxy.", "golang"), ("sum.", "golang"),
-    ("crates", ".io"), ("repo1.", "maven"), ("deb.", "debian.org"), ("index", "-url"), ("GO", "PROXY="),
-)  # fmt: skip
 
 
 @cache
@@ -165,6 +159,83 @@ class ImportTests(SynchronousTestCase):
         loadedAfter("import devp2p_tx\nassert set(devp2p_tx.__all__) == {'__version__', *devp2p_tx._HOMES}")
 
 
+def publicModules(room: Path) -> set[str]:
+    """What the docstring of a room's C{__init__} lists as its public modules."""
+    listed = re.search(r"^Public modules: (.+?)\.$", ast.get_docstring(tree(room / "__init__.py")) or "", re.M | re.S)
+    return set(re.findall(r"C\{(\w+)\}", listed[1])) if listed else set()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The names of all modules that a module may import: each that stands after C{import}, and after C{from}."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+class RoomTests(SynchronousTestCase):
+    """What a room's C{__init__} says holds. A room is a folder of C{core}, C{net}, C{node} or C{storage}."""
+
+    rooms = tuple(sorted({path.parent for name in ROOMS for path in (PACKAGE / name).rglob("*.py")}))
+
+    def test_each_lists_public_modules_that_are_there(self) -> None:
+        for room in self.rooms:
+            there = {path.stem for path in room.glob("*.py")} - {"__init__"}
+            self.assertTrue(publicModules(room), f"{place(room)} lists none")
+            self.assertEqual(publicModules(room) - there, set(), place(room))
+
+    def test_no_code_in_its_init(self) -> None:
+        self.assertEqual([place(room) for room in self.rooms if len(tree(room / "__init__.py").body) != 1], [])
+
+    def test_other_packages_import_public_modules_only(self) -> None:
+        private = {
+            ".".join([*room.relative_to(ROOT).parts, path.stem]): room
+            for room in self.rooms
+            for path in room.glob("*.py")
+            if path.stem not in {"__init__", *publicModules(room)}
+        }
+        wrong = [
+            f"{place(path)} imports {name}"
+            for path in modules("devp2p_tx", "twisted")
+            for name in imports(path)
+            if name in private and private[name] != path.parent
+        ]
+        self.assertEqual(wrong, [])
+
+
+class CirclesTests(SynchronousTestCase):
+    """C{.ci/circles.py} finds circles of imports."""
+
+    def runOn(self, files: dict[str, str]) -> tuple[int, str]:
+        """Run it on a package C{a} with these modules."""
+        folder = Path(self.mktemp(), "a")
+        for name, text in {"__init__.py": "", **files}.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (path.parent / "__init__.py").touch()
+            path.write_text(text, "utf-8")
+        command = [sys.executable, str(ROOT / ".ci/circles.py"), str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout.strip()
+
+    def test_between_modules(self) -> None:
+        status, found = self.runOn({"b.py": "from a.c import x", "c.py": "def f():\n    import a.b"})
+        self.assertEqual((status, found.splitlines()[0]), (1, "a.b -> a.c -> a.b"))
+
+    def test_between_rooms(self) -> None:
+        files = {"b/one.py": "import a.c.one", "c/one.py": "", "c/two.py": "from a.b.two import x", "b/two.py": ""}
+        self.assertEqual(self.runOn(files), (1, "a.b -> a.c -> a.b"))
+
+    def test_relative(self) -> None:
+        status, found = self.runOn({"b.py": "from . import c", "c.py": "from .b import x"})
+        self.assertEqual((status, found.splitlines()[0]), (1, "a.b -> a.c -> a.b"))
+
+    def test_none(self) -> None:
+        self.assertEqual(self.runOn({"b.py": "import a.c", "c.py": "import os"}), (0, "no circles"))
+
+
 class CodeTests(SynchronousTestCase):
     """How modules are written."""
 
@@ -197,16 +268,6 @@ class CodeTests(SynchronousTestCase):
         ]
         self.assertEqual(wrong, [])
 
-    def test_no_places_or_hosts_of_the_workplace(self) -> None:
-        words = re.compile("|".join(re.escape(a + b) for a, b in UNSPEAKABLE))
-        found = []
-        for path in texts():
-            try:
-                found += [f"{place(path)}: {word}" for word in words.findall(source(path))]
-            except UnicodeDecodeError:
-                continue
-        self.assertEqual(found, [])
-
 
 def undocumented(path: Path, parent: ast.Module | ast.ClassDef, within: str) -> Iterator[str]:
     """What is public under C{parent}, itself included, and has no docstring."""
@@ -227,19 +288,6 @@ def isSpokenForElsewhere(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any(ast.unparse(each).endswith(".setter") for each in node.decorator_list) or [
         ast.unparse(each) for each in node.body
     ] == ["..."]
-
-
-def texts() -> Iterator[Path]:
-    """The project's own files: those that would be committed."""
-    for folder, folders, files in os.walk(ROOT):
-        folders[:] = [
-            each
-            for each in folders
-            if each not in FOREIGN and not each.endswith(".egg-info") and not each.startswith((".", "_trial_temp"))
-        ]
-        if Path(folder) == ROOT:
-            folders.append(".ci")
-        yield from (Path(folder, name) for name in files if not MADE.fullmatch(name))
 
 
 class TestsTests(SynchronousTestCase):

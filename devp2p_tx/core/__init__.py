@@ -1,3 +1,5 @@
 """
-Bytes and decisions: what reads and writes them, and says what comes next, without I/O, clock or randomness.
+Bytes and decisions: no Twisted, no socket, no clock, no randomness of its own. One folder for each subject.
+
+Public modules: C{datagram}, C{discovery}, C{forkid}, C{metrics}.
 """

@@ -1,3 +1,5 @@
 """
-One connection, one socket at a time: Twisted around L{devp2p_tx.core}.
+Twisted around L{devp2p_tx.core}: one connection, one socket at a time. One folder for each subject.
+
+Public modules: C{hostaddresses}, C{hostnames}.
 """

@@ -1,3 +1,5 @@
 """
-Policy over many connections: the Server, its peers, its dialer, its events.
+Decisions over many connections: the Server, its peers, its dialer, its events.
+
+Public modules: C{config}, C{dialer}, C{discovery}, C{events}, C{networks}, C{peer}, C{server}, C{sources}.
 """

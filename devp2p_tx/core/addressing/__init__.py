@@ -1,3 +1,6 @@
 """
-IP addresses: their kinds, which of them this node contacts, how much it sends and accepts by address, and its own.
+IP addresses: their kinds, which of them this node contacts, how many packets go to and come from them, and which
+of them is our own.
+
+Public modules: C{addresses}, C{ipvote}, C{outgoing}, C{policy}, C{sourcebudget}.
 """

@@ -1,3 +1,5 @@
 """
-The encodings of payloads: RLP in two forms, and snappy.
+The encodings of payloads: RLP, and snappy.
+
+Public modules: C{rlp}, C{rlpfields}, C{snappy}.
 """

@@ -1,3 +1,5 @@
 """
-Which nodes to dial next, and how the sources of candidates take turns.
+Which node is dialed next, and in which order the sources of candidates take turns.
+
+Public modules: C{dialplan}, C{fairmix}.
 """

@@ -1,3 +1,5 @@
 """
-Who a node is, and how to reach it.
+Nodes: their records (EIP-778), their URLs, and the record of this node.
+
+Public modules: C{entries}, C{local}, C{node}, C{nodeendpoint}, C{record}, C{url}.
 """

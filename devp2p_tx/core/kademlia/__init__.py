@@ -1,3 +1,5 @@
 """
-The table of neighbours, and lookups in the network: what both versions of node discovery share.
+The table of neighbors and lookups in the network, for both versions of node discovery.
+
+Public modules: C{distance}, C{lookup}, C{table}.
 """

@@ -1,3 +1,5 @@
 """
-Ways through a NAT: what a user may write for them, and the bytes of UPnP, NAT-PMP, PCP and STUN.
+Ports behind a NAT: the bytes of UPnP, NAT-PMP, PCP and STUN, and the default gateway.
+
+Public modules: C{epoch}, C{igd}, C{natpmp}, C{pcp}, C{ports}, C{routes}, C{ssdp}, C{stun}, C{stunservers}.
 """

@@ -1,3 +1,5 @@
 """
-The base protocol: its own messages, and the matching of capabilities.
+The base protocol of a connection: Hello, Disconnect, Ping and Pong, and the capabilities that both sides share.
+
+Public modules: C{capabilities}, C{messages}.
 """

@@ -1,3 +1,5 @@
 """
-Values of the command line that have a grammar of their own, as objects.
+Values of the command line that have a grammar of their own.
+
+Public modules: C{advertise}, C{nat}.
 """

@@ -1,3 +1,5 @@
 """
-Connections to a node: straight, or by what C{--dial-via} says.
+Connections to a node: direct, or through what C{--dial-via} names.
+
+Public modules: C{dialvia}, C{nodes}.
 """

@@ -1,3 +1,6 @@
 """
-Listening sockets: what C{--listen} says, sockets that another process opened, one socket for each address family.
+Listening sockets: the values of C{--listen}, sockets that another process opened, and one socket for each address
+family.
+
+Public modules: C{adopted}, C{families}, C{sockets}.
 """

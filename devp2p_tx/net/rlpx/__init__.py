@@ -1,3 +1,5 @@
 """
-One connection: RLPx on a transport, and the capabilities that share it.
+One RLPx connection on a transport, and the capabilities that share it.
+
+Public modules: C{capability}, C{channels}, C{factory}, C{protocol}.
 """

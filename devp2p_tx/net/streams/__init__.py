@@ -1,3 +1,5 @@
 """
-Encrypted streams for any Twisted protocol: their endpoints, and these as strings.
+Encrypted streams for any Twisted protocol, and their endpoints, also as endpoint strings.
+
+Public modules: C{endpoints}, C{protocol}, C{strings}.
 """
