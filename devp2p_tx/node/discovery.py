@@ -5,7 +5,6 @@ line of candidates that comes of them.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +21,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
-from devp2p_tx.core.addressing.policy import REFUSED, AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
@@ -295,40 +294,16 @@ class Discovery:
         self._store.expire(int(self._unixTime()))
         self._later(EXPIRATION_INTERVAL, self._expire)
 
-    def tried(self) -> str:
-        """What was done so far to find peers, for someone who wonders why there are none."""
-        count = self._metrics.value
-        bootnodes = self._bootnodes("v4" if self.discv5 is None else "v5")
-        parts = [f"bootnodes: {len(bootnodes)}", f"dials: {count('dials')}"]
-        if errors := self._counts("dial_errors", "kind") | self._counts("handshake_failures", "reason", "dialed"):
-            parts.append("errors: " + _listed(errors))
-        if self.protocols:
-            tables = [protocol.table for protocol in self.protocols]
-            entries = (entry for table in tables for bucket in table.view() for entry in bucket.entries)
-            parts.append(f"nodes that answer over UDP: {sum(entry.live for entry in entries)}")
-        if unsent := count("udp_unsent"):
-            parts.append(f"UDP packets that could not be sent: {unsent}")
-        if refused := self._refused():
-            lan = "" if self._config.lan else " (--lan allows addresses of local networks)"
-            parts.append(f"addresses refused: {_listed(refused)}{lan if 'unreachable' in refused else ''}")
-        if failing := self._names.failing():
-            parts.append("host names without an address: " + ", ".join(failing))
-        if self._config.discovery:
-            parts.append("candidates found: " + _listed(self._counts("candidates_found", "source")))
-        return "; ".join(parts)
+    @property
+    def bootnodes(self) -> list[Node]:
+        """The nodes that discovery begins with, in all versions that are on."""
+        return self._bootnodes("v4" if self.discv5 is None else "v5")
 
-    def _counts(self, name: str, label: str, direction: str | None = None) -> dict[str, int]:
-        """The counters of a name, by one of their labels."""
-        found = ((dict(labels), value) for each, labels, value in self._metrics if each == name)
-        return {labels[label]: value for labels, value in found if labels.get("direction") == direction}
-
-    def _refused(self) -> dict[str, int]:
-        """How many addresses were not contacted, by reason."""
-        refused: Counter[str] = Counter()
-        for name, labels, value in self._metrics:
-            if name == REFUSED:
-                refused[dict(labels)["reason"]] += value
-        return refused
+    @property
+    def answering(self) -> int:
+        """How many nodes in the tables answer over UDP."""
+        buckets = [bucket for protocol in self.protocols for bucket in protocol.table.view()]
+        return sum(entry.live for bucket in buckets for entry in bucket.entries)
 
     # What the dialer wants.
 
@@ -415,7 +390,3 @@ def _anywhere(version: int) -> Listening:
 def _dialled(place: Listening) -> int:
     """The port that others can dial: none where a proxy is awaited, whose own port is not known."""
     return 0 if place.isProxied else place.port
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

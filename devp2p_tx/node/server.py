@@ -57,10 +57,9 @@ from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
+from devp2p_tx.node.nopeers import NoPeersNotice
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
-
-#: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
-LONELY_AFTER, LONELY_INTERVAL = 30.0, 300.0
+from devp2p_tx.node.tried import Tried
 
 _log = Logger()
 
@@ -123,7 +122,6 @@ class Server(service.Service):
         self._phase = _Phase.NEW
         self._inbox: deque[Callable[[], None]] = deque()
         self._turn: IDelayedCall | None = None
-        self._lonely: IDelayedCall | None = None
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._inbound = 0
@@ -165,6 +163,8 @@ class Server(service.Service):
             self._names,
             via=None if config.dialVia is None else parseVia(config.dialVia),
         )
+        tried = Tried(config, self.metrics, self._discovery, self._names)
+        self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
         self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self._listeners = Listeners(reactor, config.key, self._accepting)
         self.setName("devp2p")  # type: ignore[no-untyped-call]
@@ -202,30 +202,14 @@ class Server(service.Service):
             self._dialer.plan.add_static(node)
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
-        self._awaitPeer()
+        if self.config.maxDialed:
+            self._noPeers.start()
 
     def _announce(self) -> None:
         """Say where we are, in the run loop, so that whoever reads it can rely on a reactor that runs."""
         if addresses := self._listeners.addresses:
             _log.info("listening at {addresses}", addresses=", ".join(addresses))
         _log.info("node {enode}", enode=format_node(self.self()))
-
-    def _awaitPeer(self) -> None:
-        """There is no peer: if none comes, say so."""
-        if self.isRunning and self.config.maxDialed:
-            self._lonely = self._reactor.callLater(LONELY_AFTER, self._sayLonely, self._seconds())
-
-    def _sayLonely(self, since: float) -> None:
-        """Say what was tried, unless that is nothing, as the user wanted it."""
-        self._lonely = self._reactor.callLater(LONELY_INTERVAL, self._sayLonely, since)
-        if self.config.discovery or self.metrics.value("dials"):
-            duration, tried = self._seconds() - since, self._discovery.tried()
-            _log.warn("no peer for {duration:.0f} s; tried so far: {tried}", duration=duration, tried=tried)
-
-    def _stopAwaitingPeer(self) -> None:
-        if self._lonely is not None:
-            self._lonely.cancel()
-            self._lonely = None
 
     def stopService(self) -> Deferred[None]:
         """
@@ -244,7 +228,7 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
-        self._stopAwaitingPeer()
+        self._noPeers.stop()
         self._accepting.close()
         closing: list[Deferred[Any]] = self._listeners.close()
         closing += [self._dialer.stop(), self._nat.stop()]
@@ -327,7 +311,7 @@ class Server(service.Service):
         self._inbound += peer.inbound
         if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
             self._discovery.local.note_reached(ip)
-        self._stopAwaitingPeer()
+        self._noPeers.changed()
         self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
             "peer {peer} {name} ({flags}): now {count}",
@@ -349,8 +333,7 @@ class Server(service.Service):
         self.metrics.count("drops", reason=reason_label(reason))
         _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
         self._tell(PeerEventType.DROP, peer, error=why)
-        if not self._peers:
-            self._awaitPeer()
+        self._noPeers.changed()
         self._dialer.evaluate()
 
     # Connections.

@@ -19,7 +19,8 @@ from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused
 from devp2p_tx.node.discovery import HOME_INTERVAL
-from devp2p_tx.node.server import LONELY_AFTER, Server
+from devp2p_tx.node.nopeers import NO_PEERS_AFTER
+from devp2p_tx.node.server import Server
 from devp2p_tx.node.sources import Candidates, ListSource
 from devp2p_tx.testing import MemoryHost, Stage
 from tests.net.discovery.test_dnstree import record, url
@@ -68,7 +69,7 @@ class SourceTests(SentTestCase):
         """From a list in DNS only what everybody can reach is dialled; the rest is counted, and told of."""
         self.publish(PUBLIC, "127.1.1.1", *LOCAL)
         server = self.start(2, listen="tcp:30303:interface=10.0.0.2", bootnodes=[], dnsTrees=[url()])
-        self.moment(LONELY_AFTER)
+        self.moment(NO_PEERS_AFTER)
         self.assertEqual(set(self.dials), {PUBLIC})
         self.assertGreaterEqual(self.refused(server, "unreachable"), len(LOCAL) + 1)
         self.assertGreaterEqual(
@@ -125,7 +126,7 @@ class SourceTests(SentTestCase):
         self.publish(PUBLIC, "34.1.2.1", "34.2.1.1", "35.1.1.1")
         netrestrict, netdeny = Netlist.parse("34.0.0.0/8"), Netlist.parse("34.1.2.0/24,34.2.0.0/16")
         server = self.start(2, bootnodes=[], dnsTrees=[url()], netrestrict=netrestrict, netdeny=netdeny)
-        self.moment(LONELY_AFTER)
+        self.moment(NO_PEERS_AFTER)
         self.assertEqual(set(self.dials), {PUBLIC})
         self.assertGreater(self.refused(server, "netdeny"), 1)
         self.assertGreater(self.refused(server, "netrestrict"), 0)
@@ -370,7 +371,7 @@ class LonelyNameTests(DiscoveryTestCase):
         """It says which, in the line that says why there is no peer; the names themselves are logged once each."""
         bootnodes = [node(3, ip=None, hostname="boot.example")]
         self.start(2, bootnodes=bootnodes, staticNodes=[node(4, ip=None, hostname="friend.example")])
-        self.moment(LONELY_AFTER * 10)
+        self.moment(NO_PEERS_AFTER * 10)
         lonely = [line for line in self.warnings() if "no peer" in line]
         self.assertIn("host names without an address: friend.example, boot.example", lonely[0])
         said = [line for line in self.warnings() if line.startswith("host name ")]

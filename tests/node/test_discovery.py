@@ -22,7 +22,8 @@ from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.forkid import HOODI, MAINNET, Chain
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import USEFUL_AFTER
-from devp2p_tx.node.server import LONELY_AFTER, LONELY_INTERVAL, Server
+from devp2p_tx.node.nopeers import NO_PEERS_AFTER, NO_PEERS_INTERVAL
+from devp2p_tx.node.server import Server
 from devp2p_tx.testing import EchoCapability
 from tests.net.discovery.test_dnstree import TreeResolver, url
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
@@ -396,7 +397,7 @@ class LonelyTests(DiscoveryTestCase):
         """After half a minute it says so, and why, and then every five minutes."""
         self.host(7)
         self.start(2, bootnodes=[node(BOOT), node(7)], dnsTrees=[url()], staticNodes=[node(7)])
-        self.moment(LONELY_AFTER - 1)
+        self.moment(NO_PEERS_AFTER - 1)
         self.assertEqual(self.lines(), [])
         self.moment(1)
         [line] = self.lines()
@@ -409,7 +410,7 @@ class LonelyTests(DiscoveryTestCase):
             "answer over UDP: 0",
         ):
             self.assertIn(part, line)
-        self.moment(2 * LONELY_INTERVAL)
+        self.moment(2 * NO_PEERS_INTERVAL)
         self.assertEqual(len(self.lines()), 3)
         self.assertIn("no peer for 630 s", self.lines()[2])
         self.assertIn("TimeoutError", self.lines()[2])
@@ -418,7 +419,7 @@ class LonelyTests(DiscoveryTestCase):
         """Packets that the system refuses to send, as without any network, are told of."""
         self.patch(self.network, "carry", self.unreachable)
         self.start(2)
-        self.moment(LONELY_AFTER)
+        self.moment(NO_PEERS_AFTER)
         self.assertRegex(self.lines()[0], r"UDP packets that could not be sent: [1-9]")
 
     def unreachable(self, *sending: object) -> None:
@@ -431,7 +432,7 @@ class LonelyTests(DiscoveryTestCase):
         self.moment(400)
         self.assertEqual((self.numbers(2), self.lines()), ([BOOT], []))
         self.servers[BOOT].stopService()
-        self.moment(LONELY_AFTER - 1)
+        self.moment(NO_PEERS_AFTER - 1)
         self.assertEqual((server.peerCount, self.lines()), (0, []))
         self.moment(2)
         self.assertEqual(len(self.lines()), 1)
