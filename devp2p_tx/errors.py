@@ -227,8 +227,11 @@ class PeerRejected(DevP2PError):
     @ivar reason: the reason that the peer is told.
     """
 
-    def __init__(self, reason: DisconnectReason) -> None:
-        super().__init__(reason_text(reason))
+    def __init__(self, reason: DisconnectReason, why: str = "") -> None:
+        """
+        @param why: which setting of ours it is about; the peer is not told.
+        """
+        super().__init__(f"{reason_text(reason)}: {why}" if why else reason_text(reason))
         self.reason = reason
 
 

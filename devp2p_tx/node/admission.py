@@ -6,13 +6,27 @@ They look only at what they are given, and are made twice, since between the han
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability
-from devp2p_tx.node.peer import Conn, Peer
+from devp2p_tx.node.peer import Conn
+
+
+class Arriving:
+    """The ids of the nodes that are connecting to us, and have passed the first checkpoint; for C{in}."""
+
+    def __init__(self, conns: Collection[Conn]) -> None:
+        """
+        @param conns: the connections that are being set up, as they are at any time.
+        """
+        self._conns = conns
+
+    def __contains__(self, nodeId: object) -> bool:
+        return any(conn.isAdmitted and conn.isInbound and conn.node.node_id == nodeId for conn in self._conns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +34,12 @@ class PeerSet:
     """
     What the checks compare a connection with.
 
-    @ivar peers: the peers, by node id.
-    @ivar inbound: how many of them dialled us, trusted ones included.
-    @ivar maxPeers: how many there may be.
-    @ivar maxInbound: how many of them may have dialled us.
+    @ivar places: the peers, and the places that they take.
     @ivar selfId: our own node id.
-    @ivar pending: the connections between the two checkpoints.
+    @ivar pending: the connections that are being set up.
     """
 
-    peers: Mapping[bytes, Peer]
-    inbound: int
-    maxPeers: int
-    maxInbound: int
+    places: Places
     selfId: bytes
     pending: Collection[Conn] = ()
 
@@ -57,15 +65,27 @@ def checkAddPeer(
 
 
 def _check(conn: Conn, peerSet: PeerSet) -> DisconnectReason | None:
-    if not conn.isTrusted and len(peerSet.peers) >= peerSet.maxPeers:
+    return checkNode(conn.node.node_id, not conn.isInbound, peerSet)
+
+
+def checkNode(nodeId: bytes, isDialed: bool, peerSet: PeerSet) -> DisconnectReason | None:
+    """Why a node may not become a peer now, if it may not."""
+    if not peerSet.places.has_room(nodeId, isDialed):
         return DisconnectReason.TOO_MANY_PEERS
-    if not conn.isTrusted and conn.isInbound and peerSet.inbound >= peerSet.maxInbound:
-        return DisconnectReason.TOO_MANY_PEERS
-    if conn.node.node_id in peerSet.peers:
+    if nodeId in peerSet.places:
         return DisconnectReason.ALREADY_CONNECTED
-    if conn.node.node_id == peerSet.selfId:
+    if nodeId == peerSet.selfId:
         return DisconnectReason.SELF
     return None
+
+
+def explain(reason: DisconnectReason, places: Places) -> str:
+    """Say which setting of ours a refusal is about, for our user; empty if it is about none."""
+    if reason is not DisconnectReason.TOO_MANY_PEERS:
+        return ""
+    if not places.max_peers:
+        return "maxPeers is 0, so this node has places for trusted nodes only"
+    return f"this node has {places.taken} of maxPeers={places.max_peers}, not counting trusted nodes"
 
 
 def _crosses(conn: Conn, peerSet: PeerSet) -> bool:
@@ -77,5 +97,6 @@ def _crosses(conn: Conn, peerSet: PeerSet) -> bool:
     """
     nodeId = conn.node.node_id
     return nodeId < peerSet.selfId and any(
-        other.node.node_id == nodeId and other.isInbound != conn.isInbound for other in peerSet.pending
+        other.isAdmitted and other.node.node_id == nodeId and other.isInbound != conn.isInbound
+        for other in peerSet.pending
     )

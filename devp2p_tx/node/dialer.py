@@ -1,10 +1,11 @@
 """
-The doing half of the dialer: connects to whom L{devp2p_tx.core.dialing.dialplan} says, and reports.
+The doing half of the dialer: dials the nodes that L{devp2p_tx.core.dialing.dialplan} says, and reports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -13,31 +14,35 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
-from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
+from devp2p_tx.core.dialing.statics import is_same_place
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import AddressRefused, InvalidNode, OverBudget, ProxyError, ServerStopped
+from devp2p_tx.errors import (
+    AddressRefused,
+    InvalidNode,
+    OverBudget,
+    PeerDisconnected,
+    PeerRejected,
+    ProxyError,
+    ServerStopped,
+)
 from devp2p_tx.net.connecting.dialvia import Via
-from devp2p_tx.net.connecting.nodes import connect
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
+from devp2p_tx.node.connector import PROTOCOL, Connector, Resolve
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidate, Candidates
 
 _log = Logger()
 
-#: What is counted as refused by us.
-PROTOCOL = "rlpx"
-#: How long a dialled candidate stays before it counts as useful (seconds).
+#: How long a dialed candidate stays before it counts as useful (seconds).
 USEFUL_AFTER = 60.0
 
-#: Searches for where a node is; gives the node as it was if nothing better is known.
-Resolve = Callable[[Node], Deferred[Node]]
-#: Takes a connection that was dialled through both handshakes; fires when it is a peer, fails when it will not be.
+#: Takes a connection that was dialed through both handshakes; fires when it is a peer, fails when it will not be.
 SetUp = Callable[[RLPxProtocol, ConnectionFlags, Node], Deferred[Any]]
 
 
@@ -51,13 +56,73 @@ class DialMemory(Protocol):
         """It did not become a peer."""
 
 
+class Dial:
+    """
+    A dial that is under way.
+
+    @ivar nodes: the node at each of the addresses that are tried.
+    @ivar flags: how its connection comes about.
+    @ivar byUser: whether our user says where the node is.
+    @ivar isReached: whether it got a connection.
+    @ivar isOver: whether it is given up.
+    @ivar running: fires when it has ended.
+    """
+
+    running: Deferred[Any]
+
+    def __init__(
+        self, nodes: Sequence[Node], flags: ConnectionFlags, byUser: bool = True, isWanted: bool = True
+    ) -> None:
+        """
+        @param isWanted: whether it goes on if all that wait for its end are cancelled.
+        """
+        self.nodes, self.flags, self.byUser = nodes, flags, byUser
+        self.nodeId = nodes[0].node_id
+        self.isReached = self.isOver = False
+        self._isWanted = isWanted
+        self._waiting: list[Deferred[Any]] = []
+        self._cause: Exception | None = None
+
+    def when(self) -> Deferred[Any]:
+        """
+        Wait for the end.
+
+        @return: fires with the peer, or fails. Cancelling it ends the dial if it was begun for those that wait, and no
+            other waits.
+        """
+        waiting: Deferred[Any] = Deferred(self._left)
+        self._waiting.append(waiting)
+        return waiting
+
+    def _left(self, waiting: Deferred[Any]) -> None:
+        if waiting not in self._waiting:
+            return
+        if self._isWanted or len(self._waiting) > 1:
+            self._waiting.remove(waiting)
+        else:
+            self.isOver = True
+            self.running.cancel()
+
+    def giveUp(self, cause: Exception) -> None:
+        """End the dial; those that wait for it are told C{cause}."""
+        self._cause, self.isOver = cause, True
+        self.running.cancel()
+
+    def end(self, result: Any) -> None:
+        """Tell the end to all that wait."""
+        if isinstance(result, Failure) and self._cause is not None:
+            result = Failure(self._cause)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(result)
+
+
 class Dialer:
     """
-    Fills the dialled slots.
+    Dials static nodes, and fills the dialed places.
 
-    What the user asks for is counted in the budget of connections, and not refused if that is used up.
-
-    @ivar plan: who is dialled, and why not; tell it what happens through the methods here.
+    @ivar plan: which nodes are dialed, and why not; tell it what happens through the methods here.
     """
 
     def __init__(
@@ -75,28 +140,24 @@ class Dialer:
         via: Via | None = None,
     ) -> None:
         """
-        @param build: makes the protocol for a dialled node.
+        @param build: makes the protocol for a dialed node.
         @param setUp: see L{SetUp}.
         @param policy: which addresses may be contacted.
         @param memory: is told how dials ended, for the next start.
         @param names: what looks up host names.
-        @param budget: how many connections may be begun; by default
-            L{OutgoingBudget.tcp<devp2p_tx.core.addressing.outgoing.OutgoingBudget.tcp>}.
+        @param budget: how many connections may be begun: see L{Connector}.
         @param via: the proxy to dial through.
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
-        self._build, self._setUp = build, setUp
-        self._metrics = metrics
-        self._policy, self._names = policy, names
-        self._budget = OutgoingBudget.tcp() if budget is None else budget
+        self._setUp = setUp
+        self._metrics, self._policy = metrics, policy
+        self._connector = Connector(reactor, build, policy, names, seconds, budget, via)
         self._memory = memory
-        self._via = via
         self._candidates: Candidates | None = None
-        self._resolve: Resolve | None = None
         self._reading: Deferred[Any] | None = None
         self._waiting: Candidate | None = None
-        self._dials: set[Deferred[Any]] = set()
+        self._dials: set[Dial] = set()
         self._alarm: IDelayedCall | None = None
         self._running = False
         self._isEvaluating = self._isChanged = False
@@ -105,10 +166,10 @@ class Dialer:
         """
         Begin to dial.
 
-        @param candidates: whom to dial when no static node wants to be.
+        @param candidates: the nodes to dial beside static ones.
         @param resolve: see L{Resolve}.
         """
-        self._candidates, self._resolve = candidates, resolve
+        self._candidates, self._connector.resolve = candidates, resolve
         self._running = True
         self.evaluate()
 
@@ -122,13 +183,13 @@ class Dialer:
             self._reading.cancel()
         if self._candidates is not None:
             self._candidates.stop()
-        dials = list(self._dials)
-        for dial in dials:
-            dial.cancel()
+        dials = [dial.running for dial in self._dials]
+        for dial in list(self._dials):
+            dial.giveUp(ServerStopped("server stopped"))
         return DeferredList(dials)
 
     def evaluate(self) -> None:
-        """Something changed: dial whoever can be dialled now."""
+        """Something changed: dial every node that can be dialed now."""
         self._isChanged = True
         if self._isEvaluating:  # what is done below can end at once, and brings us here again
             return
@@ -142,19 +203,20 @@ class Dialer:
 
     def _evaluate(self) -> None:
         now = self._seconds()
-        for node in self.plan.next_dials(now):
-            self._hold(self._dial(node, ConnectionFlags.STATIC_DIALED), _nobody)
+        self._readCandidate()
+        for node in self.plan.next_dials(now, self._waiting is not None):
+            self._begin(Dial(self.plan.addresses_of(node.node_id), ConnectionFlags.STATIC_DIALED))
         if (bootnode := self.plan.next_fallback(now)) is not None:
-            self._hold(self._dial(bootnode, ConnectionFlags.DYNAMIC_DIALED), _nobody)
-        self._dialCandidates()
+            self._begin(Dial([bootnode], ConnectionFlags.DYNAMIC_DIALED))
+        self._dialCandidate()
         self._rearm(now)
 
-    def _dialCandidates(self) -> None:
-        """Ask for a candidate whenever there is a slot for one, and only then: sources look no further than asked."""
-        if self._waiting is not None and self.plan.free_slots:
-            candidate, self._waiting = self._waiting, None
-            self._consider(candidate)
-        if self._candidates is not None and self._reading is None and self._waiting is None and self.plan.free_slots:
+    # Candidates.
+
+    def _readCandidate(self) -> None:
+        """Ask for a candidate whenever there is a place for one, and only then: sources look no further than asked."""
+        isIdle = self._reading is None and self._waiting is None
+        if self._candidates is not None and isIdle and self.plan.wants_candidates:
             self._reading = self._candidates.next()
             self._reading.addCallbacks(self._arrived, _quietly)
 
@@ -162,6 +224,12 @@ class Dialer:
         self._reading = None
         self._waiting = candidate
         self.evaluate()
+
+    def _dialCandidate(self) -> None:
+        if self._waiting is not None and self.plan.free_slots:
+            candidate, self._waiting = self._waiting, None
+            self._consider(candidate)
+            self._isChanged = True  # the next one is asked for, and static nodes have what it left
 
     def _consider(self, candidate: Candidate) -> None:
         assert self._candidates is not None
@@ -171,7 +239,10 @@ class Dialer:
             return
         self.plan.dial_started(candidate.node.node_id, self._seconds())
         self._candidates.dialed(candidate)
-        self._hold(self._dialCandidate(candidate, self._candidates), _nobody)
+        self._begin(
+            Dial([candidate.node], ConnectionFlags.DYNAMIC_DIALED, byUser=False),
+            partial(self._dialFor, candidate, self._candidates),
+        )
 
     def _refusal(self, candidate: Candidate, candidates: Candidates) -> str | None:
         ip = candidate.node.ip
@@ -182,18 +253,11 @@ class Dialer:
             return refusal.name.lower()
         if candidates.crowds(candidate):
             return "crowded"
-        return "over_budget" if ip is not None and not self._affords(ip, byUser=False) else None
+        return "over_budget" if ip is not None and not self._connector.affords(ip, byUser=False) else None
 
-    def _affords(self, ip: IPAddress, byUser: bool) -> bool:
-        """Count a connection that is about to begin; whether it may."""
-        if self._budget.take(ip, self._seconds()) or byUser:
-            return True
-        self._policy.count(PROTOCOL, BUDGET)
-        return False
-
-    async def _dialCandidate(self, candidate: Candidate, candidates: Candidates) -> None:
+    async def _dialFor(self, candidate: Candidate, candidates: Candidates, dial: Dial) -> Any:
         try:
-            peer = await self._dial(candidate.node, ConnectionFlags.DYNAMIC_DIALED, byUser=False)
+            peer = await self._dial(dial)
         except Exception:
             candidates.dropped(candidate)
             if self._running:  # a dial that we gave up says nothing of the node
@@ -214,6 +278,7 @@ class Dialer:
 
         alarm = self._reactor.callLater(USEFUL_AFTER, useful)
         peer.whenEnded().addCallback(ended)
+        return peer
 
     def _rearm(self, now: float) -> None:
         if self._alarm is not None:
@@ -227,136 +292,102 @@ class Dialer:
         self._alarm = None
         self.evaluate()
 
+    # What the user asks for.
+
     def dialOnce(self, node: Node) -> Deferred[Any]:
         """
-        Dial a node now, whatever the history says.
+        Dial a node now, whatever the history says. A dial of it at the same address that is under way is not repeated:
+        its end is the answer.
 
-        @return: fires when it is a peer; fails with why it is not.
+        @return: fires when it is a peer; fails with why it is not. Cancelling it gives up the dial, unless that is one
+            of a static node, or another call waits for it, too.
         """
+        for dial in self._dials:
+            if any(is_same_place(node, each) for each in dial.nodes):
+                return dial.when()
         self.plan.dial_started(node.node_id, self._seconds())
-        asked: Deferred[Any] = Deferred(lambda asked: running.cancel())
-        running = self._hold(self._dial(node, ConnectionFlags.DYNAMIC_DIALED), asked.callback)
-        return asked
+        dial = Dial([node], ConnectionFlags.DYNAMIC_DIALED, isWanted=False)
+        waiting = dial.when()
+        self._begin(dial)
+        return waiting
 
-    def _hold(self, dial: Any, tell: Callable[[Any], None]) -> Deferred[Any]:
-        """Keep a dial that is under way, so that it can be cancelled, and tell how it ended."""
-        running = Deferred.fromCoroutine(dial)
-        self._dials.add(running)
+    def giveUp(self, nodeId: bytes, cause: Exception) -> None:
+        """End all dials of a node; those that asked for them are told C{cause}."""
+        for dial in [each for each in self._dials if each.nodeId == nodeId]:
+            dial.giveUp(cause)
+
+    # Dials.
+
+    def _begin(self, dial: Dial, run: Callable[[Dial], Any] | None = None) -> None:
+        """Run a dial, and keep it until it has ended, so that it can be given up."""
+        self._dials.add(dial)
+        dial.running = Deferred.fromCoroutine((run or self._dial)(dial))
 
         def ended(result: Any) -> None:
-            self._dials.discard(running)
+            self._dials.discard(dial)
             if isinstance(result, Failure):
-                result.cleanFailure()  # its traceback knows all that was dialled with, which is to be freed at once
+                result.cleanFailure()  # its traceback knows all that was dialed with, which is to be freed at once
             self.evaluate()
-            tell(result)
+            dial.end(result)
 
-        return running.addBoth(ended)
+        dial.running.addBoth(ended)
 
-    async def _dial(self, node: Node, flags: ConnectionFlags, byUser: bool = True) -> Any:
+    async def _dial(self, dial: Dial) -> Any:
+        """Dial a node at one address after the other, until it is a peer, or it is clear that it will be none."""
         self._metrics.count("dials")
         try:
-            transport, reached = await self._connect(node, flags, byUser)
-            peer = await self._setUp(transport, flags, reached)
+            peer = await self._dialEach(dial)
             self._metrics.count("dials_succeeded")
             return peer
-        finally:
-            self.plan.dial_done(node.node_id)
-
-    async def _connect(self, node: Node, flags: ConnectionFlags, byUser: bool) -> tuple[RLPxProtocol, Node]:
-        """Reach a node; a static one that is not where we thought is searched for, and dialled once more."""
-        try:
-            there = node if node.host is not None else await self._search(node)
-            if there is None:
-                raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
-            try:
-                return await self._connectTo(there, byUser), there
-            except ConnectError:
-                if ConnectionFlags.STATIC_DIALED not in flags or there.hostname is not None:
-                    raise
-                elsewhere = await self._search(there)
-                if elsewhere is None:
-                    raise
-                return await self._connectTo(elsewhere, byUser), elsewhere
         except Exception as error:
-            self._metrics.count("dial_errors", kind=_kind(error))
+            if not dial.isReached:
+                self._metrics.count("dial_errors", kind=_kind(error))
+            raise
+        finally:
+            self.plan.dial_done(dial.nodeId)
+
+    async def _dialEach(self, dial: Dial) -> Any:
+        for node in dial.nodes[:-1]:
+            try:
+                return await self._try(node, dial)
+            except _FINAL:
+                raise
+            except Exception:
+                if dial.isOver:
+                    raise
+        return await self._tryOrSearch(dial.nodes[-1], dial)
+
+    async def _tryOrSearch(self, node: Node, dial: Dial) -> Any:
+        """Dial a node; a static one that is not where we thought is searched for, and dialed once more."""
+        isSearched = ConnectionFlags.STATIC_DIALED in dial.flags and node.hostname is None
+        if node.host is None:
+            found, isSearched = await self._connector.search(node, self.plan), False
+            if found is None:
+                raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
+            node = found
+        try:
+            return await self._try(node, dial)
+        except ConnectError:
+            elsewhere = await self._connector.search(node, self.plan) if isSearched else None
+            if elsewhere is None:
+                raise
+        return await self._try(elsewhere, dial)
+
+    async def _try(self, node: Node, dial: Dial) -> Any:
+        try:
+            transport = await self._connector.connect(node, dial.byUser)
+        except Exception as error:
             _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
             raise
+        dial.isReached = True
+        return await self._setUp(transport, dial.flags, node)
 
-    async def _connectTo(self, node: Node, byUser: bool) -> RLPxProtocol:
-        """Connect to where a node is; its host name is looked up at each dial, and all that it means is tried."""
-        if node.hostname is not None:
-            addresses = [(ip, node.tcp) for ip in await self._addressesOf(node.hostname, byUser)]
-        else:
-            addresses = self._admittedOf(node, byUser)
-        connecting = connect(self._reactor, node, lambda _: self._build(node), self._via, addresses)
-        reached: RLPxProtocol = await connecting
-        return reached
 
-    def _admittedOf(self, node: Node, byUser: bool) -> list[tuple[IPAddress, int]]:
-        """Where a node says that it is, as far as it may be dialled; a proxy is given the first address alone."""
-        there = node.tcp_addresses()
-        wanted = [ip for ip, _ in (there if self._via is None else there[:1])]
-        if byUser:
-            admitted = self._admitted(wanted, byUser) if wanted else []
-        else:  # a candidate's own was counted before it became a dial
-            counted = [ip for ip in wanted if ip == node.ip and self._policy.fault(ip) is None]
-            admitted = counted + [ip for ip in wanted if ip != node.ip and self._isAdmitted(ip)]
-            if wanted and not admitted:
-                raise AddressRefused(f"{', '.join(map(str, wanted))} may not be contacted")
-        return [each for each in there if each[0] in admitted]
-
-    def _isAdmitted(self, ip: IPAddress) -> bool:
-        return self._policy.admits(ip, PROTOCOL) and self._affords(ip, byUser=False)
-
-    async def _addressesOf(self, name: str, byUser: bool) -> list[IPAddress]:
-        """What a host name means, as far as it may be dialled; nothing where a proxy looks it up in our place."""
-        if self._via is not None:
-            if self._policy.lists or not byUser:
-                raise AddressRefused(f"{name} may not be contacted through a proxy, which does not tell its address")
-            return []
-        found = await self._names.resolve(name)
-        if not found:
-            raise DNSLookupError(f"host name {name} has no address")
-        return self._admitted(found, byUser)
-
-    def _admitted(self, found: list[IPAddress], byUser: bool) -> list[IPAddress]:
-        """
-        Those of some addresses that may be connected to, now.
-
-        @raise AddressRefused: none of them may.
-        @raise OverBudget: there were too many of late.
-        """
-        admits = self._policy.permits if byUser else self._policy.admits
-        admitted = [ip for ip in found if admits(ip, PROTOCOL)]
-        if not admitted:
-            raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted")
-        affordable = [ip for ip in admitted if self._affords(ip, byUser)]
-        if not affordable:
-            raise OverBudget("too many connections to strangers")
-        return affordable
-
-    async def _search(self, node: Node) -> Node | None:
-        """Ask discovery where a static node is; C{None} if nobody knows better, or it was asked too recently."""
-        if self._resolve is None or not self.plan.should_resolve(node.node_id, self._seconds()):
-            return None
-        try:
-            found = await self._resolve(node)
-        except CancelledError:
-            raise
-        except Exception:
-            found = node
-        isBetter = found != node and found.ip is not None and bool(found.tcp)
-        better = found if isBetter and found.ip is not None and self._policy.admits(found.ip, PROTOCOL) else None
-        self.plan.resolved(node.node_id, better, self._seconds())
-        return better
-
+#: After these a node is not tried at another address: it was reached, or it was given up.
+_FINAL = PeerRejected, PeerDisconnected, ServerStopped, CancelledError
 
 #: Errors that are counted by their names.
 _KINDS = ConnectError, DNSLookupError, AddressRefused, OverBudget, ProxyError
-
-
-def _nobody(result: object) -> None:
-    """Whom the end of a dial is told to when nobody asked for it."""
 
 
 def _quietly(failure: Failure) -> None:

@@ -13,6 +13,7 @@ from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 
+from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address, unwrap
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
@@ -74,6 +75,7 @@ class Conn:
         connection, good for display only.
     @ivar hello: what it said, after the second handshake.
     @ivar cont: what the run loop answers a checkpoint with.
+    @ivar isAdmitted: whether it has passed the first checkpoint.
     @ivar peer: what became of it, after the second checkpoint and until it is set up.
     """
 
@@ -84,7 +86,23 @@ class Conn:
     def __init__(self, transport: RLPxProtocol, flags: ConnectionFlags) -> None:
         self.transport = transport
         self.flags = flags
+        self.isAdmitted = False
         self.peer: Peer | None = None
+        self._isSetUp: OneShot[None] = OneShot()
+
+    def isOf(self, nodeId: bytes) -> bool:
+        """Whether it is with that node, or with one that claims to be."""
+        key = self.transport.remoteKey
+        return key is not None and key.node_id == nodeId
+
+    def whenSetUp(self) -> Deferred[None]:
+        """Fires when it has become a peer, or will be none."""
+        return self._isSetUp.when()
+
+    def settle(self) -> None:
+        """It has become a peer, or will be none: forget what became of it, and tell those that wait."""
+        self.peer = None  # which knows the connection: what is gone should not wait for the garbage collector
+        self._isSetUp.fire(None)
 
     def setNode(self, dialed: Node | None) -> None:
         """The handshake is done: with the node that was dialled, or with whoever dialled us."""
@@ -170,6 +188,11 @@ class Peer:
     def runningCap(self, name: str, versions: Sequence[int]) -> bool:
         """Whether one of these versions of a capability is spoken."""
         return any(each.name == name and each.version in versions for each in self.running)
+
+    @property
+    def isLeaving(self) -> bool:
+        """Whether its connection is closed, and it is a peer only until that has come through."""
+        return self._transport.closed
 
     def disconnect(self, reason: int = DisconnectReason.REQUESTED) -> None:
         """Send what is queued and then C{reason}, and close; does nothing to a peer that is gone."""

@@ -21,7 +21,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application import service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,6 +30,7 @@ from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialing.dialplan import DialPlan
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node, node_text
 from devp2p_tx.core.metrics import Metrics
@@ -49,7 +50,7 @@ from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver, systemResolver
 from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
-from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
+from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
@@ -58,6 +59,7 @@ from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.nopeers import NoPeersNotice
+from devp2p_tx.node.orders import Orders, checkIsNode
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 from devp2p_tx.node.tried import Tried
 
@@ -124,9 +126,7 @@ class Server(service.Service):
         self._turn: IDelayedCall | None = None
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
-        self._inbound = 0
-        self._pending: set[Conn] = set()
-        self._trusted = {node.node_id for node in config.trustedNodes}
+        self._conns: set[Conn] = set()  # those that are being set up
         self._feed: Feed[PeerEvent] = Feed()
         self._transports: set[RLPxProtocol] = set()
         self._stopped: OneShot[None] = OneShot()
@@ -150,7 +150,17 @@ class Server(service.Service):
             randomBytes,
         )
         self._nat = nat(config, reactor, self._seconds, random, randomBytes, self.metrics, self._discovery.mapped)
-        plan = DialPlan(self._selfId, config.maxDialed, config.maxPendingPeers, policy, random, config.bootnodes)
+        trusted = (node.node_id for node in config.trustedNodes)
+        self._places = Places(config.maxPeers, config.maxDialed, trusted)
+        plan = DialPlan(
+            self._selfId,
+            self._places,
+            0 if config.noDial else config.maxPendingPeers,
+            policy,
+            random,
+            config.bootnodes,
+            Arriving(self._conns),
+        )
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -162,6 +172,9 @@ class Server(service.Service):
             self._discovery,
             self._names,
             via=None if config.dialVia is None else parseVia(config.dialVia),
+        )
+        self._orders = Orders(
+            self._peers, self._conns, self._dialer, self._peerSet, self._post, lambda: not self._inbox
         )
         tried = Tried(config, self.metrics, self._discovery, self._names)
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
@@ -229,6 +242,7 @@ class Server(service.Service):
 
     async def _stop(self) -> None:
         self._noPeers.stop()
+        self._orders.stop()
         self._accepting.close()
         closing: list[Deferred[Any]] = self._listeners.close()
         closing += [self._dialer.stop(), self._nat.stop()]
@@ -280,39 +294,42 @@ class Server(service.Service):
 
     def _decide(self, conn: Conn, stage: Stage) -> None:
         """Both checkpoints; to answer is the last thing done."""
-        if not self.isRunning:
-            conn.cont.errback(ServerStopped("server stopped"))
+        if conn.cont.called:  # cancelled meanwhile
             return
-        conn.isTrusted = conn.node.node_id in self._trusted
+        try:
+            error = self._admit(conn, stage) if self.isRunning else ServerStopped("server stopped")
+        except Exception as mistake:  # of ours; the connection has to end all the same
+            _log.failure("checkpoint {stage}", stage=stage)
+            error = mistake
+        if error is not None:
+            conn.cont.errback(error)
+        else:
+            conn.cont.callback(None)
+
+    def _admit(self, conn: Conn, stage: Stage) -> Exception | None:
+        """Let a connection past a checkpoint, or return why not."""
+        conn.isTrusted = self._places.is_trusted(conn.node.node_id)
         if stage is Stage.POST_HANDSHAKE:
             reason = checkPostHandshake(conn, self._peerSet())
-            if reason is None:
-                self._pending.add(conn)
-                if conn.isInbound:
-                    self._dialer.plan.inbound_pending(conn.node.node_id)
+            conn.isAdmitted = reason is None
         else:
             matches = match(self.config.capabilities, conn.hello.caps)
             reason = checkAddPeer(conn, self._peerSet(), self.config.capabilities, matches)
             if reason is None and not conn.transport.closed:
                 self._launch(conn, matches)
-        if reason is not None:
-            conn.cont.errback(PeerRejected(reason))
-        else:
-            conn.cont.callback(None)
+        return None if reason is None else PeerRejected(reason, explain(reason, self._places))
 
     def _peerSet(self) -> PeerSet:
-        return PeerSet(
-            self._peers, self._inbound, self.config.maxPeers, self.config.maxInbound, self._selfId, self._pending
-        )
+        return PeerSet(self._places, self._selfId, self._conns)
 
     def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
-        self._inbound += peer.inbound
+        self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
+        peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
         if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
             self._discovery.local.note_reached(ip)
         self._noPeers.changed()
-        self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
         _log.info(
             "peer {peer} {name} ({flags}): now {count}",
             peer=peer,
@@ -321,13 +338,19 @@ class Server(service.Service):
             count=len(self._peers),
         )
         self._tell(PeerEventType.ADD, peer)
-        peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
+        if self._dialer.plan.is_static(peer.node.node_id):
+            self._makeRoom()
         conn.transport.start(matches, peer, partial(self._observe, peer) if self.config.messageEvents else None)
+
+    def _makeRoom(self) -> None:
+        """A static node was added: if there are too many peers now, one that the user did not name gives way."""
+        if (nodeId := self._places.give_way()) is not None:
+            _log.info("peer {peer} gives way to a static node", peer=self._peers[nodeId])
+            self._peers[nodeId].disconnect(DisconnectReason.TOO_MANY_PEERS)
 
     def _drop(self, peer: Peer, reason: BaseException) -> None:
         """A peer is gone; those who hear of it find it gone from L{peers}."""
         del self._peers[peer.node.node_id]
-        self._inbound -= peer.inbound
         self._dialer.plan.peer_removed(peer.node.node_id)
         why = str(reason) or type(reason).__name__
         self.metrics.count("drops", reason=reason_label(reason))
@@ -351,6 +374,7 @@ class Server(service.Service):
 
     async def _setUp(self, conn: Conn, dialed: Node | None) -> Peer:
         transport, stage = conn.transport, "rlpx"
+        self._conns.add(conn)
         try:
             if not self.isRunning:
                 raise ServerStopped("server stopped")
@@ -369,10 +393,9 @@ class Server(service.Service):
             self._setUpFailed(conn, stage, error)
             raise
         finally:
-            conn.peer = None  # which knows the connection: what is gone should not wait for the garbage collector
-            self._pending.discard(conn)
-            if conn.isInbound and transport.remoteKey is not None:
-                self._dialer.plan.inbound_settled(transport.remoteKey.node_id)
+            self._conns.discard(conn)
+            conn.settle()
+            if conn.isInbound:
                 self._dialer.evaluate()
 
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
@@ -388,7 +411,8 @@ class Server(service.Service):
         if isinstance(error, PeerRejected):
             conn.transport.disconnect(error.reason)
         elif isinstance(error, (ServerStopped, CancelledError)):
-            conn.transport.disconnect(DisconnectReason.CLIENT_QUITTING)
+            isCancelled = self.isRunning and isinstance(error, CancelledError)
+            conn.transport.disconnect(DisconnectReason.REQUESTED if isCancelled else DisconnectReason.CLIENT_QUITTING)
         else:
             conn.transport.abort()
 
@@ -425,57 +449,60 @@ class Server(service.Service):
         return len(self._peers)
 
     def addPeer(self, node: Node) -> None:
-        """Make a node static: it is dialled for ever. Of a node that is static already nothing changes."""
-        self._post(partial(self._addStatic, node))
+        """
+        Make a node static: it is dialed for ever. A node that is static already and comes with another address is
+        dialed there first, and at its other addresses where that fails; up to
+        L{MAX_ADDRESSES<devp2p_tx.core.dialing.statics.MAX_ADDRESSES>} are kept.
 
-    def _addStatic(self, node: Node) -> None:
-        self._dialer.plan.add_static(node)
-        self._dialer.evaluate()
+        @raise TypeError: C{node} is no L{Node}.
+        """
+        checkIsNode(node, "addPeer")
+        self._orders.addStatic(node)
 
     def removePeer(self, node: Node) -> Deferred[None]:
         """
-        Dial a node no more, and if it is a peer, disconnect it.
+        Dial a node no more, and end each connection with it: peer, dial or handshake. C{connect()} calls that wait for
+        it fail with L{PeerDisconnected<devp2p_tx.errors.PeerDisconnected>}. The node may connect to us again.
 
         @return: fires when it is no peer any more, after all subscribers were told.
+        @raise TypeError: C{node} is no L{Node}.
         """
-        removed: OneShot[None] = OneShot()
-        self._post(partial(self._removeStatic, node, removed))
-        return removed.when()
-
-    def _removeStatic(self, node: Node, removed: OneShot[None]) -> None:
-        self._dialer.plan.remove_static(node.node_id)
-        peer = self._peers.get(node.node_id)
-        if peer is None:
-            removed.fire(None)
-            return
-        # asked after the one that posts the peer's removal, so this is posted behind it
-        peer.whenEnded().addCallback(lambda _: self._post(partial(removed.fire, None)))
-        peer.disconnect(DisconnectReason.REQUESTED)
+        checkIsNode(node, "removePeer")
+        return self._orders.remove(node)
 
     def addTrustedPeer(self, node: Node) -> None:
-        """Let a node in past every limit from now on; if it is a peer, limits no longer count for it."""
-        self._post(partial(self._setTrusted, node, True))
+        """
+        Trust a node from now on: it counts against no limit, whether it is a peer already or not.
+
+        @raise TypeError: C{node} is no L{Node}.
+        """
+        checkIsNode(node, "addTrustedPeer")
+        self._orders.setTrusted(node, True)
 
     def removeTrustedPeer(self, node: Node) -> None:
-        """Trust a node no longer; it stays a peer if it is one."""
-        self._post(partial(self._setTrusted, node, False))
+        """
+        Trust a node no longer; it stays a peer if it is one, and counts as others do.
 
-    def _setTrusted(self, node: Node, trusted: bool) -> None:
-        (self._trusted.add if trusted else self._trusted.discard)(node.node_id)
-        if peer := self._peers.get(node.node_id):
-            peer.trusted = trusted
+        @raise TypeError: C{node} is no L{Node}.
+        """
+        checkIsNode(node, "removeTrustedPeer")
+        self._orders.setTrusted(node, False)
 
     def connect(self, node: Node) -> Deferred[Peer]:
         """
         Dial a node once, now.
 
-        @return: fires with the peer; fails with why it is none, as L{setupConn}, or as Twisted's client endpoints.
+        @return: fires with the peer: at once if the node is one, and also if the node connects to us meanwhile. Fails
+            with L{ServerStopped} (not started, or stopped), L{LocalProtocolError} (C{noDial} is set), L{PeerRejected}
+            (this node has no place for it; it is not dialed), as L{setupConn}, or as Twisted's client endpoints.
+            Cancelling it gives up the dial, and tells the node "disconnect requested".
+        @raise TypeError: C{node} is no L{Node}.
         """
+        checkIsNode(node, "connect")
         if not self.isRunning:
-            failed: Deferred[Peer] = Deferred()
-            failed.errback(ServerStopped("server stopped"))
-            return failed
-        return self._dialer.dialOnce(node)
+            why = "the server is not started" if self._phase is _Phase.NEW else "server stopped"
+            return fail(ServerStopped(why))
+        return self._orders.connect(node)
 
     def subscribeEvents(self, subscriber: Callable[[PeerEvent], object]) -> Subscription:
         """Call C{subscriber} with every L{PeerEvent} from now on, until it unsubscribes."""

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected
@@ -115,7 +116,7 @@ class SimulatedPeers:
         exchange.peers[self._place] = self
         metrics = Metrics()
         policy = AddressPolicy(metrics=metrics)
-        plan = DialPlan(node.node_id, SLOTS, DEFAULT_MAX_PENDING_PEERS, policy, random)
+        plan = DialPlan(node.node_id, Places(DEFAULT_MAX_PEERS, SLOTS), DEFAULT_MAX_PENDING_PEERS, policy, random)
         names = HostNames(clock, clock.seconds)
         build: Any = lambda node: _Link()  # noqa: E731 - in the place of an RLPx connection
         self._dialer = Dialer(

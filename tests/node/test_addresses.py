@@ -16,6 +16,7 @@ from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused
 from devp2p_tx.node.discovery import HOME_INTERVAL
@@ -398,7 +399,9 @@ class PlanTests(ServerTestCase):
         """The same node, on the user's word and on that of others."""
         from random import Random
 
-        plan = DialPlan(keyOf(1).public_key.node_id, 5, 5, AddressPolicy(home=[ip_network("10.0.0.0/8")]), Random(1))
+        plan = DialPlan(
+            keyOf(1).public_key.node_id, Places(15, 5), 5, AddressPolicy(home=[ip_network("10.0.0.0/8")]), Random(1)
+        )
         far = node(2, ip=ip_address("192.168.1.1"))
         self.assertIsNone(plan.check(far, by_user=True))
         refusal = plan.check(far)

@@ -11,12 +11,13 @@ from typing import Any, cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.net.rlpx.capability import Capability
 from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
-from devp2p_tx.node.peer import Conn, ConnectionFlags, Peer
+from devp2p_tx.node.peer import Conn, ConnectionFlags
 
 HERSELF, HE = (Node(PrivateKey(bytes([number]) * 32).public_key) for number in (1, 2))
 OTHERS = [bytes([number]) * 32 for number in range(3)]
@@ -64,10 +65,14 @@ class Case:
     @property
     def peerSet(self) -> PeerSet:
         """What it is compared with."""
-        ids = ([self.node.node_id] if self.known else []) + OTHERS
-        peers = cast(dict[bytes, Peer], dict.fromkeys(ids[: MAX_PEERS if self.full else MAX_PEERS - 1]))
+        places = Places(MAX_PEERS, MAX_PEERS - MAX_INBOUND, [self.node.node_id] if self.trusted else [])
+        ids = ([] if self.trusted or not self.known else [self.node.node_id]) + OTHERS
         inbound = MAX_INBOUND if self.inboundFull else MAX_INBOUND - 1
-        return PeerSet(peers, inbound, MAX_PEERS, MAX_INBOUND, HERSELF.node_id)
+        for index, nodeId in enumerate(ids[: MAX_PEERS if self.full else MAX_PEERS - 1]):
+            places.add(nodeId, index >= inbound)
+        if self.known:
+            places.add(self.node.node_id, False)
+        return PeerSet(places, HERSELF.node_id)
 
     @property
     def expected(self) -> DisconnectReason | None:
@@ -99,14 +104,15 @@ class PostHandshakeTests(SynchronousTestCase):
             {None, TOO_MANY, DisconnectReason.ALREADY_CONNECTED, DisconnectReason.SELF},
         )
 
-    def test_trusted_peers_count(self) -> None:
-        """Trusted peers may be more than there may be peers; the others then see a full house."""
-        peers = cast(dict[bytes, Peer], dict.fromkeys(OTHERS))
-        crowded = PeerSet(peers, 3, maxPeers=1, maxInbound=0, selfId=HERSELF.node_id)
-        stranger = Case(False, False, False, False, False, False).conn
-        trusted = Case(True, True, False, False, False, False).conn
-        self.assertIs(checkPostHandshake(stranger, crowded), TOO_MANY)
-        self.assertIsNone(checkPostHandshake(trusted, crowded))
+    def test_trusted_peers_take_no_place(self) -> None:
+        """Trusted peers may be more than there may be peers; there is as much room for others as before."""
+        places = Places(1, 0, OTHERS)
+        for nodeId in OTHERS:
+            places.add(nodeId, False)
+        stranger = Case(False, True, False, False, False, False).conn
+        self.assertIsNone(checkPostHandshake(stranger, PeerSet(places, HERSELF.node_id)))
+        places.set_trusted(OTHERS[0], False)
+        self.assertIs(checkPostHandshake(stranger, PeerSet(places, HERSELF.node_id)), TOO_MANY)
 
 
 class AddPeerTests(SynchronousTestCase):
@@ -136,12 +142,12 @@ class CrossingTests(SynchronousTestCase):
     def conn(self, node: Node, flags: ConnectionFlags) -> Conn:
         """A connection with a node."""
         conn = Conn(cast(Any, None), flags)
-        conn.node = node
+        conn.node, conn.isAdmitted = node, True
         return conn
 
     def refuses(self, we: Node, they: Node, first: ConnectionFlags, second: ConnectionFlags) -> bool:
         """Whether the second connection is refused at the first checkpoint; at the second it never is."""
-        peerSet = PeerSet({}, 0, MAX_PEERS, MAX_INBOUND, we.node_id, {self.conn(they, first)})
+        peerSet = PeerSet(Places(MAX_PEERS, 1), we.node_id, {self.conn(they, first)})
         conn = self.conn(they, second)
         self.assertIsNone(checkAddPeer(conn, peerSet, [], []))
         reason = checkPostHandshake(conn, peerSet)
@@ -163,5 +169,5 @@ class CrossingTests(SynchronousTestCase):
         """Connections with others are nothing to it."""
         lesser, greater = sorted((HE, HERSELF), key=lambda node: node.node_id)
         other = self.conn(Node(PrivateKey(bytes([3]) * 32).public_key), ConnectionFlags.INBOUND)
-        peerSet = PeerSet({}, 0, MAX_PEERS, MAX_INBOUND, greater.node_id, {other})
+        peerSet = PeerSet(Places(MAX_PEERS, 1), greater.node_id, {other})
         self.assertIsNone(checkPostHandshake(self.conn(lesser, ConnectionFlags.STATIC_DIALED), peerSet))

@@ -144,10 +144,10 @@ class AnswerTests(CheckpointTestCase):
     def test_a_failing_request_stops_nobody(self) -> None:
         """What one request raises is logged, and those behind it are answered."""
         server = self.start(1)
-        server.addPeer("enode://not-a-node")
+        server._post(lambda: [][0])
         cont = self.answer_of(server, self.conn(), Stage.POST_HANDSHAKE)
         self.assertIsNone(self.successResultOf(cont))
-        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
 
 
 class RepeatedTests(CheckpointTestCase):

@@ -20,6 +20,7 @@ from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
+from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
@@ -98,8 +99,9 @@ class DialerTestCase(SynchronousTestCase):
     def make(self, bootnodes: Iterable[Node] = (), netrestrict: Netlist | None = None, slots: int = 2) -> Dialer:
         """A dialer that is not started."""
         self.slots = slots
+        self.arriving: set[bytes] = set()
         policy = AddressPolicy(netrestrict, home=[ip_network("10.0.0.0/24")], metrics=self.metrics)
-        plan = DialPlan(node(SELF).node_id, slots, 50, policy, InOrder(), bootnodes)
+        plan = DialPlan(node(SELF).node_id, Places(50, slots), 50, policy, InOrder(), bootnodes, self.arriving)
         return Dialer(
             self.host,
             self.host.seconds,
@@ -227,20 +229,32 @@ class CandidateTests(DialerTestCase):
         self.assertEqual(self.count("dial_errors", kind="ConnectionRefusedError"), 2)
         self.assertEqual(self.count("candidates_refused", source="given", reason="recently_dialed"), 68)
 
-    def test_static_first(self) -> None:
-        """As long as static nodes want all slots, no candidate is asked for."""
-        source = Given()
-        for number in range(1, 6):
+    def test_beside_static_nodes(self) -> None:
+        """Static nodes use no slots of candidates; while one waits they take half of the dials."""
+        self.dialer.plan.max_active = 4
+        for number in range(1, 9):
             self.dialer.plan.add_static(node(number))
-        self.start(source, seconds=14)
-        self.assertEqual((self.count("dials"), source.asked), (4, []))
-        self.network.advance(2)
-        self.assertEqual((self.count("dials"), len(source.asked)), (5, 1))
+        self.start(ListSource("list", [node(number) for number in range(20, 30)]), seconds=14)
+        self.assertEqual((self.count("dials"), self.count("candidates_dialed", source="list")), (4, 2))
+        self.network.advance(15)
+        self.assertEqual((self.count("dials"), self.count("candidates_dialed", source="list")), (8, 4))
+
+    def test_all_for_static_nodes(self) -> None:
+        """As long as no candidate waits all dials are for static nodes; one that comes has the next slot."""
+        source = Given()
+        self.dialer.plan.max_active = 4
+        for number in range(1, 9):
+            self.dialer.plan.add_static(node(number))
+        self.start(source, seconds=5)
+        self.assertEqual(self.count("dials"), 4)
+        source.give(20)
+        self.network.advance(11)
+        self.assertEqual((self.count("dials"), self.count("candidates_dialed", source="given")), (8, 1))
 
     def test_refused_candidates(self) -> None:
         """Candidates that are no good are counted, each by its reason, and cost nothing else."""
         self.dialer = self.make(netrestrict=Netlist.parse("10.0.0.0/29"))
-        self.dialer.plan.inbound_pending(node(1).node_id)
+        self.arriving.add(node(1).node_id)
         self.dialer.plan.peer_added(node(2).node_id, dialed=False)
         nodes = [node(1), node(2), node(3, tcp=0), node(4, ip=None), node(SELF), node(9)]
         self.start(ListSource("list", nodes))

@@ -41,7 +41,7 @@ class StaticTests(DialTestCase):
         self.assertEqual(str(self.servers[2].peers()[0].flags), "inbound")
 
     def test_added(self) -> None:
-        """Those added later are dialled at once; adding one again changes nothing."""
+        """Those added later are dialled at once; adding a peer again, also elsewhere, dials nobody."""
         self.start(2)
         server = self.start(1)
         for _ in range(3):
@@ -355,7 +355,7 @@ class ConnectTests(DialTestCase):
     def test_cancelled(self) -> None:
         """Cancelling gives up, at every stage, and the other side is told as far as it can be."""
         server = self.start(1)
-        for does, told in ((Stage.CONNECTED, None), (Stage.HANDSHAKE, DisconnectReason.CLIENT_QUITTING)):
+        for does, told in ((Stage.CONNECTED, None), (Stage.HANDSHAKE, DisconnectReason.REQUESTED)):
             peer = self.answer(2 + does, does)
             connecting = self.connect(server, 2 + does)
             connecting.cancel()

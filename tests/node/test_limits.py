@@ -111,16 +111,28 @@ class SplitTests(ServerTestCase):
         self.moment()
         self.assertEqual(self.failureResultOf(connecting).value.reason, TOO_MANY)
 
-    def test_dials(self) -> None:
-        """When the dialled places are taken, no other static node is dialled."""
-        for number in (5, 6, 7):
+    def test_static_nodes(self) -> None:
+        """Static nodes are dialed when the dialed places are taken, and take none."""
+        for number in (4, 5, 6):
             self.answer(number)
-        server = self.start(1, maxPeers=3, dialRatio=3)
-        server.addPeer(node(5))
+        server = self.start(1, maxPeers=4, dialRatio=4)
+        connecting = server.connect(node(4))
         self.moment()
+        self.successResultOf(connecting)
+        for number in (5, 6):
+            server.addPeer(node(number))
+        self.moment()
+        self.assertEqual((self.numbers(1), server.metrics.value("dials")), ([4, 5, 6], 3))
+
+    def test_static_nodes_that_call(self) -> None:
+        """A static node that calls us takes no inbound place."""
+        server = self.start(1, maxPeers=3, dialRatio=2)
+        server.addPeer(node(5))
         server.addPeer(node(6))
-        self.moment(20)
-        self.assertEqual((self.numbers(1), server.metrics.value("dials")), ([5], 1))
+        self.host(5), self.host(6)
+        self.moment()
+        calls = [self.call(number, 1).disconnectReason for number in (5, 6, 2, 3)]
+        self.assertEqual(calls, [None, None, None, TOO_MANY])
 
 
 class TrustedTests(ServerTestCase):
@@ -138,10 +150,12 @@ class TrustedTests(ServerTestCase):
         self.assertEqual(reasons, [None, None, None, TOO_MANY])
         self.assertEqual(self.flags(), {2: "inbound", 3: "trusted-inbound", 4: "trusted-inbound"})
 
-    def test_they_count(self) -> None:
-        """The places that they take are taken."""
-        self.start(1, maxPeers=1, noDial=True, trustedNodes=[node(3)])
-        self.assertEqual([self.call(number, 1).disconnectReason for number in (3, 2)], [None, TOO_MANY])
+    def test_they_take_no_place(self) -> None:
+        """There is as much room for others as without them, whoever dialed."""
+        self.answer(4)
+        self.start(1, maxPeers=2, dialRatio=2, trustedNodes=[node(3), node(4)], staticNodes=[node(4)])
+        self.assertEqual([self.call(number, 1).disconnectReason for number in (3, 2, 5)], [None, None, TOO_MANY])
+        self.assertEqual(self.numbers(1), [2, 3, 4])
 
     def test_not_past_other_checks(self) -> None:
         """A trusted node is one peer, as every other, and must be of use."""

@@ -1,26 +1,30 @@
 """
-Whom to dial next: the deciding half of the dialer.
+Decide which node to dial next: the half of the dialer without I/O.
 
-Connections are dialled for two reasons: I{static} nodes, given by the user, are dialled for ever; I{candidates}, found
-by discovery, fill what slots are left. Either way a node is not dialled again within L{HISTORY_EXPIRATION} of the last
-dial, since it would refuse us (the inbound throttle of the field is 5 seconds shorter), and a static node that keeps
-failing is dialled ever more rarely, up to L{MAX_BACKOFF}. A node without any peer falls back to the bootnodes after
-L{FALLBACK_DELAY}, which, being many people's first peers, should not be bothered sooner.
+I{Static} nodes, given by the user, are dialed for ever; I{candidates}, found by discovery, fill the dialed places that
+are free. Which peer takes which place is in L{devp2p_tx.core.dialing.places}. A node is not dialed again within
+L{HISTORY_EXPIRATION} of the last dial, since it would refuse us (the usual inbound throttle is 5 seconds shorter). The
+pause doubles with each failed dial of a static node, up to L{MAX_BACKOFF}. A node without any peer falls back to the
+bootnodes after L{FALLBACK_DELAY}: not sooner, since bootnodes are the first peers of many nodes.
+
+Dials under way are bounded by C{max_active}. Static nodes take at most half of that while a candidate or a bootnode
+waits for its turn.
 
 The owner reports what happens, and asks L{DialPlan.next_dials} after every report and when L{DialPlan.get_timer} says.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Container, Iterable
 from enum import Enum
 from math import inf
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.policy import AddressFault, AddressPolicy
+from devp2p_tx.core.dialing.places import Places
+from devp2p_tx.core.dialing.statics import StaticNode
 from devp2p_tx.core.enr.node import Node
 
 #: From the start of one dial of a node to the next (seconds).
@@ -30,8 +34,6 @@ MAX_BACKOFF = 120.0
 
 #: How long a node is without peers before it dials a bootnode (seconds).
 FALLBACK_DELAY = 20.0
-#: The pause between two searches for the address of a static node: the first, and the most that it grows to (seconds).
-RESOLVE_DELAY, MAX_RESOLVE_DELAY = 60.0, 3600.0
 
 
 class Refusal(Enum):
@@ -56,45 +58,39 @@ _REFUSALS = {
 }
 
 
-@dataclass(slots=True)
-class _Static:
-    node: Node
-    failures: int = 0
-    resolve_delay: float = RESOLVE_DELAY
-    resolve_at: float = 0.0
-
-
 class DialPlan:
     """
-    @ivar max_dialed: how many peers may be dialled ones.
-    @ivar max_active: how many dials may be under way.
+    @ivar places: which peers there are, and which places they take.
+    @ivar max_active: how many dials may be under way; with 0 no node is dialed.
+    @ivar arriving: the ids of nodes that are connecting to us, as they are at any time.
     """
 
     def __init__(
         self,
         self_id: bytes,
-        max_dialed: int,
+        places: Places,
         max_active: int,
         policy: AddressPolicy,
         random: Random,
         bootnodes: Iterable[Node] = (),
+        arriving: Container[bytes] = (),
     ) -> None:
         """
         @param self_id: our node id.
         @param policy: which addresses may be contacted.
         @param random: for the order in which static nodes take their turns.
-        @param bootnodes: whom to dial, in turn, when there are no peers.
+        @param bootnodes: the nodes to dial, in turn, when there are no peers.
+        @param arriving: the ids of nodes that are connecting to us: dialing one of them would make two connections.
         """
-        self.max_dialed = max_dialed
+        self.places = places
         self.max_active = max_active
         self._self_id = self_id
         self._policy = policy
         self._random = random
-        self._static: dict[bytes, _Static] = {}
-        self._dialing: set[bytes] = set()
-        self._peers: dict[bytes, bool] = {}
-        self._dialed = 0  # of the peers
-        self._pending_inbound: set[bytes] = set()
+        self._static: dict[bytes, StaticNode] = {}
+        self._dialing: Counter[bytes] = Counter()
+        self._last_was_static = False
+        self.arriving = arriving
         self._history: dict[bytes, float] = {}
         self._forget_at = inf  # when the first of the history is over
         self._bootnodes = deque(bootnodes)
@@ -103,126 +99,205 @@ class DialPlan:
     # What the user wants.
 
     def add_static(self, node: Node) -> None:
-        """Dial this node for ever. If it is known already nothing changes but that its failures are forgotten."""
-        known = self._static.setdefault(node.node_id, _Static(node))
-        known.failures = 0
+        """
+        Dial a node for ever. If it is static already its failures are forgotten, and all its addresses are tried, this
+        one first: at once if it is a new one.
+        """
+        known = self._static.get(node.node_id)
+        if known is None:
+            self._static[node.node_id] = StaticNode(node)
+            self.places.set_static(node.node_id, True)
+        elif known.give(node):
+            self._history.pop(node.node_id, None)
 
     def remove_static(self, node_id: bytes) -> None:
-        """Dial it no more; a dial that is under way goes on."""
+        """Dial a node no more; a dial that is under way goes on."""
         self._static.pop(node_id, None)
+        self.places.set_static(node_id, False)
 
     def is_static(self, node_id: bytes) -> bool:
-        """Whether it is dialled for ever."""
+        """Whether a node is dialed for ever."""
         return node_id in self._static
+
+    @property
+    def static_ids(self) -> list[bytes]:
+        """The ids of the static nodes, in the order in which they were added."""
+        return list(self._static)
+
+    def addresses_of(self, node_id: bytes) -> list[Node]:
+        """A static node at each of its addresses that may be contacted, in the order in which they are to be tried."""
+        static = self._static.get(node_id)
+        return [] if static is None else [node for node in static.nodes if self._fault(node, True) is None]
 
     # What happens.
 
     def peer_added(self, node_id: bytes, dialed: bool) -> None:
-        """A peer is there, dialled by us or not."""
-        self.peer_removed(node_id)
-        self._peers[node_id] = dialed
-        self._dialed += dialed
+        """A peer was added, dialed by us or not."""
+        self.places.add(node_id, dialed)
         if node_id in self._static:
             self._static[node_id].failures = 0
 
     def peer_removed(self, node_id: bytes) -> None:
-        """It is gone."""
-        self._dialed -= self._peers.pop(node_id, False)
-
-    def inbound_pending(self, node_id: bytes) -> None:
-        """A node that dialled us is between the two checkpoints: dialling it would make two connections."""
-        self._pending_inbound.add(node_id)
-
-    def inbound_settled(self, node_id: bytes) -> None:
-        """It has become a peer, or not."""
-        self._pending_inbound.discard(node_id)
+        """A peer was dropped."""
+        self.places.remove(node_id)
 
     def dial_started(self, node_id: bytes, now: float) -> None:
         """A dial begins that L{next_dials} did not ask for."""
         static = self._static.get(node_id)
-        self._dialing.add(node_id)
+        self._dialing[node_id] += 1
+        self._last_was_static = static is not None
         self._history[node_id] = expiry = now + _pause(static.failures if static else 0)
         self._forget_at = min(self._forget_at, expiry)
 
     def dial_done(self, node_id: bytes) -> None:
         """A dial ended; if it made a peer, L{peer_added} came before."""
-        self._dialing.discard(node_id)
-        if node_id in self._static and node_id not in self._peers:
+        self._dialing[node_id] -= 1
+        if self._dialing[node_id] <= 0:
+            del self._dialing[node_id]
+        if node_id in self._static and node_id not in self.places:
             self._static[node_id].failures += 1
 
     def should_resolve(self, node_id: bytes, now: float) -> bool:
-        """Whether to search for a static node's address: not too often, since that asks many others."""
+        """Return whether to search for the address of a node: only of a static one, and not too often."""
         static = self._static.get(node_id)
-        return static is not None and now >= static.resolve_at
+        return static is not None and static.should_resolve(now)
 
     def resolved(self, node_id: bytes, node: Node | None, now: float) -> None:
         """The search ended, with where the static node is, or without."""
-        if (static := self._static.get(node_id)) is None:
-            return
-        if node is None:
-            static.resolve_at = now + static.resolve_delay
-            static.resolve_delay = min(2 * static.resolve_delay, MAX_RESOLVE_DELAY)
-        else:
-            static.node, static.resolve_delay, static.resolve_at = node, RESOLVE_DELAY, 0.0
+        if (static := self._static.get(node_id)) is not None:
+            static.resolved(node, now)
 
     # What follows.
 
     @property
     def free_slots(self) -> int:
-        """How many dials may begin: twice what is missing, since many fail, within the bound on dials under way."""
-        return max(0, min(2 * (self.max_dialed - self._dialed), self.max_active) - len(self._dialing))
+        """How many candidates may be dialed: twice what is missing, since many dials fail, as far as there is room."""
+        return max(0, min(self._wanted, self._room))
 
-    def next_dials(self, now: float) -> list[Node]:
-        """The static nodes to dial now, in random order, as many as there are slots; they count as started."""
+    @property
+    def wants_candidates(self) -> bool:
+        """Whether there are dialed places for candidates, and no lack but of room for another dial."""
+        return self._wanted > 0 and self.max_active > 0
+
+    @property
+    def _wanted(self) -> int:
+        return 2 * self.places.free_dialed - self._active(static=False)
+
+    @property
+    def _room(self) -> int:
+        """How many dials may begin."""
+        return self.max_active - self._dialing.total()
+
+    def _active(self, static: bool) -> int:
+        """How many dials of static nodes, or of others, are under way."""
+        return sum(count for node_id, count in self._dialing.items() if (node_id in self._static) == static)
+
+    def next_dials(self, now: float, candidate_waits: bool = False) -> list[Node]:
+        """
+        Return the static nodes to dial now, in random order; they count as started.
+
+        @param candidate_waits: whether there is a candidate that could be dialed if there were room.
+        """
         self._expire(now)
-        ready = [each.node for each in self._static.values() if self.check(each.node, by_user=True) is None]
+        bootnode_waits = self._waiting_bootnode(now) is not None
+        others_wait = self.wants_candidates and (candidate_waits or bootnode_waits)
+        room, free = self._static_room(others_wait), self._free_static
+        ready = [node_id for node_id in self._static if self.check_static(node_id) is None]
         self._random.shuffle(ready)
-        chosen = ready[: self.free_slots]
-        for node in chosen:
-            self.dial_started(node.node_id, now)
+        chosen: list[Node] = []
+        for node_id in ready:
+            takes_place = not self.places.is_trusted(node_id)
+            if len(chosen) < room and (free > 0 or not takes_place):
+                chosen.append(self.addresses_of(node_id)[0])
+                self.dial_started(node_id, now)
+                free -= takes_place
         return chosen
+
+    def _static_room(self, others_wait: bool) -> int:
+        """How many dials of static nodes may begin."""
+        if not others_wait:
+            return self._room
+        half = self.max_active // 2 or int(not self._last_was_static)  # of a single one they take turns
+        return min(self._room, half - self._active(static=True))
+
+    @property
+    def _free_static(self) -> int:
+        """How many places there will be for static nodes if the dials that are under way succeed."""
+        rivals = [each for each in self._dialing if each in self._static and not self.places.is_trusted(each)]
+        return self.places.free_static - len(rivals)
+
+    @property
+    def waiting(self) -> list[bytes]:
+        """The ids of the static nodes that wait for a place, since static peers and dials take all of C{max_peers}."""
+        if self._free_static > 0 or not self.max_active:
+            return []
+        return [
+            each
+            for each in self._static
+            if not self.places.is_trusted(each) and self.check_static(each) in (None, Refusal.RECENTLY_DIALED)
+        ]
 
     def next_fallback(self, now: float) -> Node | None:
         """The bootnode to dial now, if it has come to that; it counts as started."""
         self._expire(now)
-        if self._peers:
+        bootnode = self._waiting_bootnode(now)
+        if bootnode is None or not self.free_slots:
+            return None
+        self._bootnodes.rotate(-1 - self._bootnodes.index(bootnode))
+        self.dial_started(bootnode.node_id, now)
+        return bootnode
+
+    def _waiting_bootnode(self, now: float) -> Node | None:
+        """The bootnode whose turn it is, if there was no peer for so long, and no other bootnode is being dialed."""
+        if len(self.places):
             self._fallback_at = None
         elif self._fallback_at is None:
             self._fallback_at = now + FALLBACK_DELAY
-        if self._fallback_at is None or now < self._fallback_at or not self.free_slots or self._asks_bootnode():
+        if self._fallback_at is None or now < self._fallback_at or self._asks_bootnode():
             return None
-        for _ in range(len(self._bootnodes)):
-            self._bootnodes.rotate(-1)
-            if self.check(self._bootnodes[-1], by_user=True) is None:
-                self.dial_started(self._bootnodes[-1].node_id, now)
-                return self._bootnodes[-1]
-        return None
+        return next((node for node in self._bootnodes if self.check(node, by_user=True) is None), None)
+
+    def check_static(self, node_id: bytes) -> Refusal | None:
+        """Why a static node should not be dialed now, if it should not."""
+        nodes = self._static[node_id].nodes
+        return self._check_id(node_id) or self._first_fault(nodes, by_user=True) or self._check_history(node_id)
 
     def check(self, node: Node, by_user: bool = False) -> Refusal | None:
         """
-        Why a node should not be dialled now, if it should not. The address of a static one can be searched for.
+        Why a node should not be dialed now, if it should not.
 
-        @param by_user: whether it is our user who says where it is, and not somebody else.
+        @param by_user: whether it is our user that says where it is, and not another node.
         """
         node_id = node.node_id
+        return self._check_id(node_id) or self._first_fault([node], by_user) or self._check_history(node_id)
+
+    def _check_id(self, node_id: bytes) -> Refusal | None:
         if node_id == self._self_id:
             return Refusal.SELF
-        if node_id not in self._static or node.host is not None:
-            if node.host is None:
-                return Refusal.NO_ADDRESS
-            if not node.tcp:
-                return Refusal.NO_PORT
         if node_id in self._dialing:
             return Refusal.DIALING
-        if node_id in self._peers:
+        if node_id in self.places:
             return Refusal.CONNECTED
-        if node_id in self._pending_inbound:
+        if node_id in self.arriving:
             return Refusal.PENDING_INBOUND
-        if (fault := self._address_fault(node, by_user)) is not None:
-            return _REFUSALS[fault]
-        if node_id in self._history:
-            return Refusal.RECENTLY_DIALED
         return None
+
+    def _check_history(self, node_id: bytes) -> Refusal | None:
+        return Refusal.RECENTLY_DIALED if node_id in self._history else None
+
+    def _first_fault(self, nodes: Iterable[Node], by_user: bool) -> Refusal | None:
+        """Why none of the places where a node may be can be dialed: the reason of the first, if all have one."""
+        faults = [self._fault(node, by_user) for node in nodes]
+        return faults[0] if all(faults) else None
+
+    def _fault(self, node: Node, by_user: bool) -> Refusal | None:
+        """Why a node cannot be dialed where it is said to be; a static one without an address is searched for."""
+        if node.host is None:
+            return None if by_user and node.node_id in self._static else Refusal.NO_ADDRESS
+        if not node.tcp:
+            return Refusal.NO_PORT
+        fault = self._address_fault(node, by_user)
+        return None if fault is None else _REFUSALS[fault]
 
     def _address_fault(self, node: Node, by_user: bool) -> AddressFault | None:
         """Why none of a node's addresses may be contacted, if none may; of one without any there is nothing to say."""
@@ -233,10 +308,10 @@ class DialPlan:
 
     def get_timer(self) -> float | None:
         """When a static node may be dialled again, or a bootnode; C{None} if only a report can change anything."""
-        if not self.free_slots:
+        if self._room <= 0:
             return None
-        waiting = [self._history[node_id] for node_id in self._static if node_id in self._history]
-        if self._fallback_at is not None and not self._peers and not self._asks_bootnode():
+        waiting = [at for each, at in self._history.items() if each in self._static and each not in self.places]
+        if self._fallback_at is not None and not len(self.places) and self.free_slots and not self._asks_bootnode():
             waiting += [max(self._fallback_at, at) for at in self._bootnode_times()]
         return min(waiting, default=None)
 
@@ -246,8 +321,7 @@ class DialPlan:
 
     def _bootnode_times(self) -> list[float]:
         """When each bootnode that nothing else speaks against was not dialled lately any more."""
-        passing = None, Refusal.RECENTLY_DIALED
-        fit = [node for node in self._bootnodes if self.check(node, by_user=True) in passing]
+        fit = [node for node in self._bootnodes if self.check(node, by_user=True) in (None, Refusal.RECENTLY_DIALED)]
         return [self._history.get(node.node_id, 0.0) for node in fit]
 
     def _expire(self, now: float) -> None:

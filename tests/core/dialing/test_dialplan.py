@@ -21,6 +21,8 @@ from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.dialing.dialplan import HISTORY_EXPIRATION, MAX_BACKOFF, DialPlan, Refusal
+from devp2p_tx.core.dialing.places import Places
+from devp2p_tx.core.dialing.statics import MAX_ADDRESSES
 from devp2p_tx.core.enr.node import Node
 
 _KEYS = [PrivateKey(number.to_bytes(32, "big")).public_key for number in range(1, 33)]
@@ -87,21 +89,32 @@ class Round:
         for number in self.came:
             plan.peer_added(node(number).node_id, dialed=False)
         for number in self.pending:
-            plan.inbound_pending(node(number).node_id)
+            _arriving(plan).add(node(number).node_id)
         for number in self.settled:
-            plan.inbound_settled(node(number).node_id)
+            _arriving(plan).discard(node(number).node_id)
         for number in self.add:
             plan.add_static(node(number))
         for number in self.remove:
             plan.remove_static(node(number).node_id)
 
 
+def _arriving(plan: DialPlan) -> set[bytes]:
+    assert isinstance(plan.arriving, set)
+    return plan.arriving
+
+
 def make_plan(
-    max_dialed: int = 16, max_active: int = 50, netrestrict: Netlist | None = None, random: Random | None = None
+    max_dialed: int = 16,
+    max_active: int = 50,
+    netrestrict: Netlist | None = None,
+    random: Random | None = None,
+    max_peers: int = 50,
 ) -> DialPlan:
     """A plan of node 31."""
     policy = AddressPolicy(netrestrict, lan=True)
-    return DialPlan(node(SELF).node_id, max_dialed, max_active, policy, random or InOrder())
+    places = Places(max_peers, max_dialed)
+    arriving: set[bytes] = set()
+    return DialPlan(node(SELF).node_id, places, max_active, policy, random or InOrder(), arriving=arriving)
 
 
 class LedgerTestCase(SynchronousTestCase):
@@ -117,31 +130,20 @@ class LedgerTestCase(SynchronousTestCase):
 
 
 class SlotTests(LedgerTestCase):
-    """How many are dialled."""
+    """How many are dialed."""
 
-    def test_doubled(self) -> None:
-        """Twice as many dials as places that are missing, since many fail."""
-        self.play(
-            make_plan(max_dialed=2),
-            Round(0, add=(1, 2, 3, 4, 5, 6), dials=(1, 2, 3, 4)),
-            Round(1, failed=(1,), dials=(5,)),
-            Round(2, failed=(2, 3), dials=(6,)),
-            Round(3, connected=(4,)),
-            Round(35, dials=()),  # one place is missing, and two dials, of 5 and 6, are under way
-            Round(36, failed=(5,), dials=(1,)),
-            Round(37, connected=(6,)),
-            Round(100, failed=(1,)),  # all places are taken
-            Round(101, dropped=(4,), dials=(2, 3)),
-        )
-
-    def test_one_place(self) -> None:
-        """With one place, two dials."""
-        self.play(
-            make_plan(max_dialed=1),
-            Round(0, add=(1, 2, 3), dials=(1, 2)),
-            Round(1, connected=(1,)),
-            Round(2, failed=(2,)),
-        )
+    def test_candidates_doubled(self) -> None:
+        """Twice as many dials of candidates as dialed places that are missing, since many fail."""
+        plan = make_plan(max_dialed=2)
+        self.assertEqual(plan.free_slots, 4)
+        for number in (1, 2, 3, 4):
+            plan.dial_started(node(number).node_id, 0)
+        self.assertEqual((plan.free_slots, plan.wants_candidates), (0, False))
+        plan.dial_done(node(1).node_id)
+        self.assertEqual((plan.free_slots, plan.wants_candidates), (1, True))
+        plan.peer_added(node(2).node_id, dialed=True)
+        plan.dial_done(node(2).node_id)
+        self.assertEqual(plan.free_slots, 0)
 
     def test_added_twice(self) -> None:
         """A peer takes one place, whatever is said of it last; and none once it is gone."""
@@ -153,53 +155,195 @@ class SlotTests(LedgerTestCase):
             plan.peer_removed(node(1).node_id)
             self.assertEqual(plan.free_slots, 6)
 
+    def test_no_dialed_places(self) -> None:
+        """Static nodes need none, and take none: neither their dials, nor as peers."""
+        plan = make_plan(max_dialed=1)
+        plan.peer_added(node(9).node_id, dialed=True)
+        self.play(
+            plan,
+            Round(0, add=(1, 2, 3), dials=(1, 2, 3)),
+            Round(1, connected=(1, 2), failed=(3,)),
+            Round(35, dials=(3,)),
+            Round(36, connected=(3,)),
+            Round(100, dropped=(2, 9), dials=(2,)),
+        )
+        self.assertEqual(plan.free_slots, 2)
+
+    def test_dropped_for_ever(self) -> None:
+        """Of 40 static nodes each that drops is dialed again, be it within the 35 seconds or later."""
+        numbers = tuple(range(30))
+        plan = make_plan(max_dialed=16)
+        self.play(plan, Round(0, add=numbers, dials=numbers), Round(1, connected=numbers))
+        for number in numbers:
+            self.play(
+                plan,
+                Round(100 * number + 100, dropped=(number,), dials=(number,)),
+                Round(100 * number + 101, connected=(number,)),
+                Round(100 * number + 110, dropped=(number,)),
+                Round(100 * number + 135, dials=(number,)),
+                Round(100 * number + 136, connected=(number,)),
+            )
+
+    def test_max_peers(self) -> None:
+        """Static nodes are dialed as long as there are places for all of them, whoever else is a peer."""
+        plan = make_plan(max_peers=2)
+        self.play(
+            plan,
+            Round(0, came=(7, 8), add=(1, 2, 3, 4), dials=(1, 2)),
+            Round(1, failed=(1,), dials=(3,)),
+            Round(2, connected=(2, 3)),
+            Round(100),
+        )
+        self.assertEqual(plan.waiting, [node(1).node_id, node(4).node_id])
+        self.play(plan, Round(101, dropped=(2,), dials=(1,)))
+        self.assertEqual(plan.waiting, [node(2).node_id, node(4).node_id])
+        self.play(plan, Round(150, failed=(1,), dropped=(3,), dials=(2, 4)))
+
+    def test_trusted(self) -> None:
+        """One that is trusted as well needs no place."""
+        plan = make_plan(max_peers=1, max_dialed=1)
+        plan.places.set_trusted(node(3).node_id, True)
+        self.play(plan, Round(0, add=(1, 2, 3, 4), dials=(1, 3)))
+        self.assertEqual(plan.waiting, [node(2).node_id, node(4).node_id])
+        plan.places.set_trusted(node(4).node_id, True)
+        self.play(plan, Round(1, dials=(4,)), Round(2, connected=(1, 3, 4)))
+        self.assertEqual(plan.waiting, [node(2).node_id])
+        plan = make_plan(max_peers=0, max_dialed=0)
+        plan.places.set_trusted(node(2).node_id, True)
+        self.play(plan, Round(0, add=(1, 2), dials=(2,)))
+
     def test_max_active(self) -> None:
         """However many places there are, no more dials than that are under way."""
         self.play(
-            make_plan(max_dialed=16, max_active=3),
+            make_plan(max_active=3),
             Round(0, add=(1, 2, 3, 4, 5, 6), dials=(1, 2, 3)),
             Round(1, connected=(2,), dials=(4,)),
             Round(2, failed=(1, 3), dials=(5, 6)),
         )
 
-    def test_inbound_peers_take_no_dialed_place(self) -> None:
-        """Only peers that were dialled count."""
-        self.play(
-            make_plan(max_dialed=1),
-            Round(0, came=(7, 8, 9)),
-            Round(1, add=(1, 2), dials=(1, 2)),
-        )
+    def test_half_while_others_wait(self) -> None:
+        """While a candidate waits static nodes take at most half of that; of three, one."""
+        for max_active, half in ((2, 1), (3, 1), (4, 2), (50, 25)):
+            plan = make_plan(max_active=max_active)
+            Round(0, add=tuple(range(30))).tell(plan)
+            self.assertEqual(len(plan.next_dials(0, candidate_waits=True)), half)
+            self.assertEqual(plan.next_dials(0, candidate_waits=True), [])
+            self.assertEqual(len(plan.next_dials(0)), min(max_active, 30) - half)
 
-    def test_more_than_there_are_places(self) -> None:
-        """When both dials of a doubled place succeed, none begins until both are gone."""
+    def test_nobody_waits_for_what_there_is_not(self) -> None:
+        """A candidate that has no place is not one that waits for room."""
+        plan = make_plan(max_active=4, max_dialed=0)
+        Round(0, add=(1, 2, 3, 4)).tell(plan)
+        self.assertEqual(len(plan.next_dials(0, candidate_waits=True)), 4)
+
+    def test_turns(self) -> None:
+        """If only one dial may be under way, static nodes and candidates that wait take turns."""
+        plan = make_plan(max_active=1)
+        Round(0, add=(1, 2, 3)).tell(plan)
+        self.assertEqual(plan.next_dials(0, candidate_waits=True), [node(1)])
+        plan.dial_done(node(1).node_id)
+        self.assertEqual(plan.next_dials(1, candidate_waits=True), [])
+        plan.dial_started(node(9).node_id, 1)
+        plan.dial_done(node(9).node_id)
+        self.assertEqual(plan.next_dials(2, candidate_waits=True), [node(2)])
+        plan.dial_done(node(2).node_id)
+        self.assertEqual(plan.next_dials(3), [node(3)])
+
+    def test_inbound_peers_take_no_dialed_place(self) -> None:
+        """Only peers that were dialed count."""
         plan = make_plan(max_dialed=1)
-        self.play(
-            plan,
-            Round(0, add=(1, 2, 3), dials=(1, 2)),
-            Round(1, connected=(1, 2)),
-            Round(2, dropped=(1,)),
-        )
-        self.assertEqual(plan.free_slots, 0)
-        self.play(plan, Round(50, dropped=(2,), dials=(1, 2)))
+        Round(0, came=(7, 8, 9)).tell(plan)
+        self.assertEqual(plan.free_slots, 2)
 
     def test_none(self) -> None:
-        """With no place nobody is dialled, and there is nothing to wait for."""
-        plan = make_plan(max_dialed=0)
+        """Without dials no node is dialed, and there is nothing to wait for."""
+        plan = make_plan(max_active=0)
         self.play(plan, Round(0, add=(1, 2)), Round(1000))
-        self.assertIsNone(plan.get_timer())
+        self.assertEqual((plan.get_timer(), plan.waiting, plan.wants_candidates), (None, [], False))
 
     def test_dials_of_others(self) -> None:
-        """A dial that the owner began by itself takes a slot, and a place in the history."""
-        plan = make_plan(max_dialed=1)
+        """A dial that the owner began by itself takes a slot, and a place in the history; also if there are two."""
+        plan = make_plan(max_active=2)
         plan.dial_started(node(1).node_id, 0)
-        plan.dial_started(node(9).node_id, 0)
+        plan.dial_started(node(1).node_id, 0)
         self.play(
             plan,
             Round(1, add=(1, 2)),
-            Round(2, failed=(1, 9), dials=(2,)),
+            Round(2, failed=(1,), dials=(2,)),
             Round(3, failed=(2,)),
-            Round(35, dials=(1,)),
         )
+        self.assertIs(plan.check(node(1)), Refusal.DIALING)
+        self.play(plan, Round(4, failed=(1,)), Round(35, dials=(1,)))
+
+
+class AddressTests(LedgerTestCase):
+    """One node at several addresses."""
+
+    def setUp(self) -> None:
+        self.plan = make_plan()
+        self.first, self.second, self.third = (node(1, tcp=port) for port in (1001, 1002, 1003))
+
+    def addresses(self) -> list[Node]:
+        return self.plan.addresses_of(self.first.node_id)
+
+    def test_newest_first(self) -> None:
+        """All are kept, the one that was given last in front, also if it was known already."""
+        for each in (self.first, self.second, self.third, self.first):
+            self.plan.add_static(each)
+        self.assertEqual(self.addresses(), [self.first, self.third, self.second])
+        self.assertEqual(self.plan.next_dials(0), [self.first])
+
+    def test_bound(self) -> None:
+        """Eight of them; the oldest are forgotten."""
+        for port in range(1, 21):
+            self.plan.add_static(node(1, tcp=port))
+        self.assertEqual([each.tcp for each in self.addresses()], [20, 19, 18, 17, 16, 15, 14, 13])
+        self.assertEqual(MAX_ADDRESSES, 8)
+
+    def test_moved(self) -> None:
+        """A node that is said to be elsewhere is dialed there at once, also behind a dial that is under way."""
+        self.plan.add_static(self.first)
+        self.assertEqual(self.plan.next_dials(0), [self.first])
+        self.plan.dial_done(self.first.node_id)
+        self.plan.add_static(self.first)
+        self.assertEqual(self.plan.next_dials(1), [])
+        self.plan.add_static(self.second)
+        self.assertEqual(self.plan.next_dials(1), [self.second])
+        self.plan.add_static(self.third)
+        self.assertEqual(self.plan.next_dials(2), [])
+        self.plan.dial_done(self.first.node_id)
+        self.assertEqual(self.plan.next_dials(2), [self.third])
+
+    def test_which_may_be_contacted(self) -> None:
+        """Addresses outside of the networks, and those without a port, are left out."""
+        self.plan = make_plan(netrestrict=Netlist.parse("127.0.2.1/32"))
+        for each in (self.first, node(1, ip=ip_address("127.0.2.9")), node(1, tcp=0)):
+            self.plan.add_static(each)
+        self.assertEqual(self.addresses(), [self.first])
+        self.assertEqual(self.plan.next_dials(0), [self.first])
+
+    def test_without_address(self) -> None:
+        """Giving the key alone moves nothing; an address takes its place."""
+        bare = node(1, ip=None, tcp=0)
+        self.plan.add_static(bare)
+        self.assertEqual(self.addresses(), [bare])
+        self.plan.add_static(self.first)
+        self.plan.add_static(bare)
+        self.assertEqual(self.addresses(), [self.first])
+
+    def test_found(self) -> None:
+        """What a search found is tried first, until the user says another address."""
+        self.plan.add_static(self.first)
+        self.plan.resolved(self.first.node_id, self.third, 0)
+        self.assertEqual(self.addresses(), [self.third, self.first])
+        self.plan.add_static(self.first)
+        self.assertEqual(self.addresses(), [self.third, self.first])
+        self.plan.add_static(self.second)
+        self.assertEqual(self.addresses(), [self.second, self.first])
+
+    def test_unknown(self) -> None:
+        """Of a node that is not static there is none."""
+        self.assertEqual(self.addresses(), [])
 
 
 class OrderTests(LedgerTestCase):
@@ -207,14 +351,14 @@ class OrderTests(LedgerTestCase):
 
     def test_as_chance_has_it(self) -> None:
         """All that may be dialled are shuffled, and not only those that are chosen."""
-        plan = make_plan(max_dialed=1, random=Reversed())
+        plan = make_plan(max_active=2, random=Reversed())
         self.play(plan, Round(0, add=(1, 2, 3, 4), dials=(4, 3)))
 
     def test_nobody_is_preferred(self) -> None:
         """Over many plans everybody comes first."""
         first = set()
         for seed in range(40):
-            plan = make_plan(max_dialed=1, random=Random(seed))
+            plan = make_plan(max_active=1, random=Random(seed))
             Round(0, add=(1, 2, 3, 4)).tell(plan)
             first.add(plan.next_dials(0)[0])
         self.assertEqual(first, {node(number) for number in (1, 2, 3, 4)})
@@ -320,7 +464,7 @@ class HistoryTests(LedgerTestCase):
         )
 
     def test_added_again(self) -> None:
-        """Adding a static node again forgets its failures, but not its last dial, nor where it is."""
+        """Adding a static node again forgets its failures, but not its last dial."""
         plan = make_plan()
         self.play(
             plan,
@@ -329,7 +473,7 @@ class HistoryTests(LedgerTestCase):
             Round(35, dials=(1,)),
             Round(36, failed=(1,)),
         )
-        plan.add_static(node(1, tcp=4))
+        plan.add_static(node(1))
         self.play(plan, Round(104), Round(105, dials=(1,)), Round(106, failed=(1,)), Round(140, dials=(1,)))
 
     def test_removed_and_added(self) -> None:
@@ -405,11 +549,11 @@ class RefusalTests(LedgerTestCase):
         restricted, reasons = node(1), []
         plan.dial_started(restricted.node_id, 0)
         plan.peer_added(restricted.node_id, dialed=True)
-        plan.inbound_pending(restricted.node_id)
+        Round(0, pending=(1,)).tell(plan)
         for change in (
             lambda: plan.dial_done(restricted.node_id),
             lambda: plan.peer_removed(restricted.node_id),
-            lambda: plan.inbound_settled(restricted.node_id),
+            lambda: Round(0, settled=(1,)).tell(plan),
             lambda: None,
         ):
             reasons.append(plan.check(restricted))
@@ -441,7 +585,7 @@ class TimerTests(LedgerTestCase):
 
     def test_no_slot(self) -> None:
         """Without a slot a pause that ends changes nothing."""
-        plan = make_plan(max_dialed=1)
+        plan = make_plan(max_active=2)
         self.play(plan, Round(0, add=(1, 2), dials=(1, 2)))
         self.assertIsNone(plan.get_timer())
         self.play(plan, Round(1, failed=(1,)))
@@ -452,13 +596,13 @@ class LongRunTests(SynchronousTestCase):
     """A plan, and a network that does as it likes."""
 
     @settings(max_examples=40)
-    @given(st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 6))
-    def test_rules_hold(self, random: Random, max_dialed: int, max_active: int) -> None:
+    @given(st.randoms(use_true_random=False), st.integers(1, 9), st.integers(1, 6))
+    def test_rules_hold(self, random: Random, max_peers: int, max_active: int) -> None:
         """
-        Whatever happens: not too many dials, none too early, none in vain; and whoever may be dialled is, when there
-        is a slot and the timer has gone.
+        Whatever happens: not too many dials, none too early, none in vain; and each that may be dialed is, when there
+        is room and a place, and the timer has gone.
         """
-        plan = make_plan(max_dialed, max_active, random=random)
+        plan = make_plan(1, max_active, random=random, max_peers=max_peers)
         now, started, dialing, peers = 0.0, dict[int, float](), set[int](), set[int]()
         for number in range(8):
             plan.add_static(node(number))
@@ -470,12 +614,14 @@ class LongRunTests(SynchronousTestCase):
                 self.assertGreaterEqual(now, started.get(number, -100) + HISTORY_EXPIRATION)
                 started[number] = now
                 dialing.add(number)
-            self.assertLessEqual(len(dialing), min(max_active, 2 * max_dialed))
+            self.assertLessEqual(len(dialing), min(max_active, max_peers - len(peers)))
             idle = set(range(8)) - dialing - peers
             due = plan.get_timer()
             if due is not None:
                 self.assertGreater(due, now)
-            if plan.free_slots:
+            isFull = len(dialing) + len(peers) == max_peers
+            self.assertEqual({numbers[each] for each in plan.waiting}, idle if isFull else set())
+            if not isFull and len(dialing) < max_active:
                 self.assertFalse([number for number in idle if now >= started.get(number, -999) + MAX_BACKOFF])
             now = due if due is not None and random.random() < 0.5 else now + random.uniform(0, 20)
             self._something_happens(random, plan, dialing, peers)

@@ -12,14 +12,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.dialing.dialplan import FALLBACK_DELAY, MAX_RESOLVE_DELAY, RESOLVE_DELAY, DialPlan
+from devp2p_tx.core.dialing.dialplan import FALLBACK_DELAY, DialPlan, Refusal
+from devp2p_tx.core.dialing.places import Places
+from devp2p_tx.core.dialing.statics import MAX_RESOLVE_DELAY, RESOLVE_DELAY
 from tests.core.dialing.test_dialplan import SELF, InOrder, Round, node
 
 
 def make_plan(*bootnodes: int, max_dialed: int = 4, netrestrict: Netlist | None = None, **changes: Any) -> DialPlan:
     """A plan of node 31 with these bootnodes."""
     nodes = [node(number, **changes) for number in bootnodes]
-    return DialPlan(node(SELF).node_id, max_dialed, 50, AddressPolicy(netrestrict, lan=True), InOrder(), nodes)
+    return DialPlan(
+        node(SELF).node_id, Places(50, max_dialed), 50, AddressPolicy(netrestrict, lan=True), InOrder(), nodes, set()
+    )
 
 
 class FallbackTests(SynchronousTestCase):
@@ -96,15 +100,18 @@ class FallbackTests(SynchronousTestCase):
         self.play(plan, (Round(19, failed=(2,), pending=(1,)), None), (Round(20), 3))
 
     def test_no_slot(self) -> None:
-        """Bootnodes need a slot, too."""
+        """Bootnodes need a slot, too: static nodes leave them half of the dials once one waits."""
         plan = make_plan(1, max_dialed=1)
+        plan.max_active = 2
         self.play(
             plan,
             (Round(0), None),
-            (Round(18, add=(5, 6)), None),
+            (Round(18, add=(5, 6, 7)), None),
             (Round(20), None),
             (Round(21, failed=(5,)), 1),
+            (Round(22, failed=(6,)), None),
         )
+        self.assertEqual(plan.check_static(node(7).node_id), Refusal.DIALING)
         self.play(make_plan(1, max_dialed=0), (Round(0), None), (Round(100), None))
 
     def test_timer(self) -> None:
