@@ -214,7 +214,7 @@ class UserTests(SentTestCase):
         server = self.start(2, staticNodes=[node(3)])
         assert server.discv4 is not None
         found: Deferred[Node] = Deferred()
-        server._dialer._resolve = lambda asked: found
+        server._dialer._connector.resolve = lambda asked: found
         self.moment(36)
         found.callback(self.other())
         self.moment(80)
@@ -254,7 +254,7 @@ class BudgetTests(SentTestCase):
     def serve(self, server: Server, addresses: Iterable[str], budget: OutgoingBudget) -> None:
         """Give a server these candidates, at each of which nobody listens."""
         dialer = server._dialer
-        dialer._budget = budget
+        dialer._connector._budget = budget
         nodes = [node(number, ip=ip_address(address)) for number, address in enumerate(addresses, 30)]
         for each in nodes:
             self.network.host(str(each.ip))
@@ -274,7 +274,7 @@ class BudgetTests(SentTestCase):
     def test_all_networks(self) -> None:
         """Nor are more begun in all; what the user names is, and counts."""
         server = self.start(2, discovery=False, maxPeers=150)
-        server._dialer._budget = budget = OutgoingBudget(1e-9, 4, 100, 100)
+        server._dialer._connector._budget = budget = OutgoingBudget(1e-9, 4, 100, 100)
         self.network.host("34.9.9.9")
         connecting = server.connect(node(29, ip=ip_address("34.9.9.9")))
         self.moment()

@@ -70,7 +70,7 @@ class FirstCheckpointTests(ReasonTestCase):
         self.call(2, 1)
         called = self.scripted(2)
         called.listen(self.host(3), PORT)
-        connecting = server.connect(node(2, ip=node(3).ip))
+        connecting = server._dialer.dialOnce(node(2, ip=node(3).ip))
         self.moment()
         self.failureResultOf(connecting, PeerRejected)
         self.assertRefusedBeforeHello(called, REASON.ALREADY_CONNECTED)
