@@ -24,12 +24,18 @@ PYSHA3_WHEELS = (
     " and (platform_machine == 'x86_64' or platform_machine == 'aarch64') and python_version < '3.16'"
 )
 
+#: The other binding of libsecp256k1, which is taken where btclib-secp256k1 is not installed. What is called of it is
+#: private, so another series may not have it. It has no wheels for later Pythons, and its source does not build.
+COINCURVE = [
+    "coincurve>=21,<22; python_version < '3.14'",
+]
+
 # Every lower bound is installed and tested by the "oldest" environment: see tests/packaging/oldest.txt.
 REQUIRED = [
     "twisted>=26.10",
     "pyopenssl>=25.3",
     "cryptography>=45.0.7",
-    "coincurve>=21",
+    "btclib-secp256k1>=0.8.0.13,<0.9",
     "pycryptodome>=3.20",
     f"safe-pysha3>=1.0.5; {PYSHA3_WHEELS}",
     "rlp>=4.0.1",
@@ -46,6 +52,7 @@ TOR = [
 ]
 
 TEST = [
+    *COINCURVE,
     "hypothesis>=6.130",
     "txtorcon>=24.8.0",
 ]
@@ -118,6 +125,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Internet",
         "Topic :: System :: Networking",
         "Typing :: Typed",
@@ -126,7 +134,7 @@ setup(
     install_requires=REQUIRED,
     setup_requires=COMPILER,
     ext_modules=extensions(),
-    extras_require={"tor": TOR, "test": TEST, "bench": BENCH, "dev": DEV},
+    extras_require={"tor": TOR, "coincurve": COINCURVE, "test": TEST, "bench": BENCH, "dev": DEV},
     # "twisted.plugins" has no __init__.py, so nothing finds it; and an __init__.py would hide every other plugin.
     packages=[*find_packages(include=["devp2p_tx", "devp2p_tx.*"]), "twisted.plugins"],
     # Says that this directory itself goes onto the path of an editable install: otherwise the plugin is not found.

@@ -31,7 +31,21 @@ class ProjectTests(SynchronousTestCase):
     def test_the_oldest_dependencies_are_the_lower_bounds(self) -> None:
         lines = (ROOT / "tests/packaging/oldest.txt").read_text().splitlines()
         oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
-        self.assertEqual(oldest, bounds("REQUIRED") | bounds("TEST"))
+        self.assertEqual(oldest, bounds("REQUIRED") | bounds("COINCURVE") | bounds("TEST"))
+
+    def test_one_binding_has_an_upper_bound_and_the_other_too(self) -> None:
+        """What a binding of libsecp256k1 offers beneath its own classes may change with its next series."""
+        for name in ("btclib-secp256k1", "coincurve"):
+            self.assertRegex(SETUP, rf'"{name}>=[\d.]+,<[\d.]+')
+
+    def test_the_pythons_agree(self) -> None:
+        """The classifiers, tox and README name the same versions of Python."""
+        classified = re.findall(r"Python :: 3\.(\d+)", SETUP)
+        self.assertEqual(
+            re.findall(r"py\{(.*?)\}", (ROOT / "tox.ini").read_text()), [",".join("3" + each for each in classified)]
+        )
+        self.assertIn(f"Python 3.{classified[0]} to 3.{classified[-1]}", (ROOT / "README.md").read_text())
+        self.assertIn(f'python_requires=">=3.{classified[0]}"', SETUP)
 
     def test_the_readme_gives_two_commands(self) -> None:
         """As the continuous integration takes them from there."""
@@ -48,7 +62,7 @@ class ProjectTests(SynchronousTestCase):
             each["directory"]
             for each in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]["type"]
         ]
-        known = re.compile(rf"(\d+|\+\w+)\.({'|'.join(kinds)})(\.\d+)?\.md|\.gitignore")
+        known = re.compile(rf"(\d+|\+\w+)\.({'|'.join(kinds)})(\.\w+)?\.md|\.gitignore")
         self.assertEqual(
             [path.name for path in (ROOT / "newsfragments").iterdir() if not known.fullmatch(path.name)], []
         )

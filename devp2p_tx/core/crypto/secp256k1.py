@@ -2,9 +2,6 @@
 Keys of the secp256k1 curve, signatures from which the signer is recovered, and key agreement.
 
 On the wire a public key is C{X || Y}, 64 bytes; its Keccak-256 is the node id (EIP-778, identity scheme "v4").
-
-libsecp256k1 is called as coincurve binds it, without coincurve's own key classes: those multiply twice for each new
-key, and offer no key agreement that gives the plain coordinate.
 """
 
 from __future__ import annotations
@@ -12,18 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coincurve._libsecp256k1 import ffi, lib
-from coincurve.context import GLOBAL_CONTEXT
-
 from devp2p_tx.core.crypto.keccak import keccak256
+from devp2p_tx.core.crypto.libsecp256k1 import COMPRESSED, CONTEXT, UNCOMPRESSED, ffi, lib
 from devp2p_tx.errors import InvalidPublicKey, InvalidSignature
 
 RandomBytes = Callable[[int], bytes]
-
-
-_CONTEXT = GLOBAL_CONTEXT.ctx
-_COMPRESSED = lib.SECP256K1_EC_COMPRESSED
-_UNCOMPRESSED = lib.SECP256K1_EC_UNCOMPRESSED
 
 
 @ffi.callback("int(unsigned char *, const unsigned char *, const unsigned char *, void *)")
@@ -77,7 +67,7 @@ class PublicKey:
     @classmethod
     def _parse(cls, data: bytes) -> PublicKey:
         point = ffi.new("secp256k1_pubkey *")
-        if not lib.secp256k1_ec_pubkey_parse(_CONTEXT, point, data, len(data)):
+        if not lib.secp256k1_ec_pubkey_parse(CONTEXT, point, data, len(data)):
             raise InvalidPublicKey("not a point of secp256k1")
         return cls(point)
 
@@ -97,8 +87,8 @@ class PublicKey:
             len(signature) != 65
             or len(digest) != 32
             or signature[64] > 3
-            or not lib.secp256k1_ecdsa_recoverable_signature_parse_compact(_CONTEXT, parsed, signature, signature[64])
-            or not lib.secp256k1_ecdsa_recover(_CONTEXT, point, parsed, digest)
+            or not lib.secp256k1_ecdsa_recoverable_signature_parse_compact(CONTEXT, parsed, signature, signature[64])
+            or not lib.secp256k1_ecdsa_recover(CONTEXT, point, parsed, digest)
         ):
             raise InvalidSignature("no key can be recovered")
         return cls(point)
@@ -106,16 +96,16 @@ class PublicKey:
     def to_bytes(self) -> bytes:
         """C{X || Y}, 64 bytes."""
         if self._bytes is None:
-            self._bytes = self._serialize(65, _UNCOMPRESSED)[1:]
+            self._bytes = self._serialize(65, UNCOMPRESSED)[1:]
         return self._bytes
 
     def to_compressed(self) -> bytes:
         """The 33-byte form."""
-        return self._serialize(33, _COMPRESSED)
+        return self._serialize(33, COMPRESSED)
 
     def _serialize(self, size: int, form: int) -> bytes:
         output = ffi.new("unsigned char[]", size)
-        lib.secp256k1_ec_pubkey_serialize(_CONTEXT, output, ffi.new("size_t *", size), self._point, form)
+        lib.secp256k1_ec_pubkey_serialize(CONTEXT, output, ffi.new("size_t *", size), self._point, form)
         return bytes(ffi.buffer(output))
 
     @property
@@ -146,7 +136,7 @@ class PrivateKey:
         @raise ValueError: outside of that range.
         """
         point = ffi.new("secp256k1_pubkey *")
-        if len(secret) != 32 or not lib.secp256k1_ec_pubkey_create(_CONTEXT, point, secret):
+        if len(secret) != 32 or not lib.secp256k1_ec_pubkey_create(CONTEXT, point, secret):
             raise ValueError("a private key is 32 bytes, more than zero and below the order of secp256k1")
         self.secret = secret
         self.public_key = PublicKey(point)
@@ -165,9 +155,9 @@ class PrivateKey:
         if len(digest) != 32:
             raise ValueError(f"a digest has 32 bytes, not {len(digest)}")
         signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
-        lib.secp256k1_ecdsa_sign_recoverable(_CONTEXT, signature, digest, self.secret, ffi.NULL, ffi.NULL)
+        lib.secp256k1_ecdsa_sign_recoverable(CONTEXT, signature, digest, self.secret, ffi.NULL, ffi.NULL)
         output, v = ffi.new("unsigned char[64]"), ffi.new("int *")
-        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(_CONTEXT, output, v, signature)
+        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(CONTEXT, output, v, signature)
         return bytes(ffi.buffer(output)) + bytes((v[0],))
 
     def ecdh(self, other: PublicKey) -> bytes:
@@ -185,7 +175,7 @@ class PrivateKey:
 
     def _agree(self, other: PublicKey, size: int, copy: Any) -> bytes:
         shared = ffi.new("unsigned char[]", size)
-        lib.secp256k1_ecdh(_CONTEXT, shared, other._point, self.secret, copy, ffi.NULL)
+        lib.secp256k1_ecdh(CONTEXT, shared, other._point, self.secret, copy, ffi.NULL)
         return bytes(ffi.buffer(shared))
 
     def __repr__(self) -> str:

@@ -4,9 +4,7 @@ Signatures without a recovery id, checked against a known key (EIP-778, identity
 
 from __future__ import annotations
 
-from coincurve._libsecp256k1 import ffi, lib
-from coincurve.context import GLOBAL_CONTEXT
-
+from devp2p_tx.core.crypto.libsecp256k1 import CONTEXT, ffi, lib
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 
 #: The bytes of C{r || s}.
@@ -25,6 +23,6 @@ def is_signed_by(key: PublicKey, digest: bytes, signature: bytes) -> bool:
     if len(signature) != SIZE or len(digest) != 32:  # the library reads beyond what is too short
         return False
     parsed = ffi.new("secp256k1_ecdsa_signature *")
-    if not lib.secp256k1_ecdsa_signature_parse_compact(GLOBAL_CONTEXT.ctx, parsed, signature):
+    if not lib.secp256k1_ecdsa_signature_parse_compact(CONTEXT, parsed, signature):
         return False
-    return bool(lib.secp256k1_ecdsa_verify(GLOBAL_CONTEXT.ctx, parsed, digest, key._point))
+    return bool(lib.secp256k1_ecdsa_verify(CONTEXT, parsed, digest, key._point))
