@@ -49,7 +49,7 @@ from devp2p_tx.node.config import (
     ServerConfig,
     clientName,
 )
-from devp2p_tx.node.networks import NETWORKS
+from devp2p_tx.node.networks import NETWORKS, unknownNetwork
 from devp2p_tx.node.server import Server
 from devp2p_tx.storage.keyfile import load_or_create_key, parse_key
 
@@ -78,7 +78,7 @@ _PARAMETERS: list[list[Any]] = [
         "network",
         "n",
         "mainnet",
-        "Whom to look for: mainnet, sepolia, hoodi, holesky, or none but those that --bootnodes and --dns-tree say.",
+        "Whom to look for: mainnet, sepolia, hoodi, or none but those that --bootnodes and --dns-tree say.",
     ],
     [
         "advertise",
@@ -227,7 +227,7 @@ class Options(usage.Options):
         for name in _REPEATABLE:
             self[name] = self[name] or os.environ.get(_variable(name), "").split()
         if self["network"] not in NETWORKS:
-            raise usage.UsageError(f"--network is one of {', '.join(NETWORKS)}, not {self['network']!r}")
+            raise usage.UsageError(unknownNetwork(self["network"]))
         if self["node-key"] and self["node-key-hex"]:
             raise usage.UsageError("give --node-key or --node-key-hex, not both")
         if self["log-format"] not in ("text", "json"):

@@ -144,6 +144,7 @@ class OptionTests(SynchronousTestCase):
             ("not recognized", "--frobnicate"),
             ("not both", "--node-key", "file"),
             ("--network is one of none, mainnet", "--network", "morden"),
+            ("--network holesky: the network holesky has ended", "--network", "holesky"),
             ("--discovery-port is a whole number", "--discovery-port", "udp"),
             ("or fd:NUMBER, not 'fd:x'", "--discovery-port", "fd:x"),
             ("no way to dial by 'http'", "--dial-via", "http:proxy:3128"),

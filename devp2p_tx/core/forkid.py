@@ -161,7 +161,7 @@ class ForkFilter:
             raise LocalIncompatible("local incompatible or needs update")
 
 
-# Figures from go-ethereum params/config.go and core/genesis.go, at 02b73d4ea718 (2026-08-20).
+# Figures from go-ethereum 1.17.10 (2026-10-23); tests.interop.interop_networks compares them.
 
 MAINNET = Chain(
     "mainnet",
@@ -195,14 +195,7 @@ SEPOLIA = Chain(
     bytes.fromhex("25a5cc106eea7138acab33231d7160d69cb777ee0c2c553fcddf5138993e6dd9"),
     1633267481,
     (1735371,),  # the network split at the merge
-    (1677557088, 1706655072, 1741159776, 1760427360, 1761017184, 1761607008),  # Shanghai to BPO2
-)
-HOLESKY = Chain(
-    "holesky",
-    bytes.fromhex("b5f7f912443c940f21fd611f12828d75b534364ed9e95ca4e307729a4661bde4"),
-    1695902100,
-    (),
-    (1696000704, 1707305664, 1740434112, 1759308480, 1759800000, 1760389824),  # Shanghai to BPO2
+    (1677557088, 1706655072, 1741159776, 1760427360, 1761017184, 1761607008, 1791294816),  # Shanghai to Amsterdam
 )
 HOODI = Chain(
     "hoodi",
@@ -213,4 +206,4 @@ HOODI = Chain(
 )
 
 #: The public chains, by name.
-CHAINS = {chain.name: chain for chain in (MAINNET, SEPOLIA, HOLESKY, HOODI)}
+CHAINS = {chain.name: chain for chain in (MAINNET, SEPOLIA, HOODI)}

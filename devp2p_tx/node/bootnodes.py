@@ -1,6 +1,6 @@
 """
 The nodes that everybody begins with on the public networks, as go-ethereum publishes them (C{params/bootnodes.go} of
-version 1.17.10; those of Holesky of 1.17.6).
+version 1.17.10).
 """
 
 _MAINNET_RECORDS = (
@@ -59,13 +59,6 @@ SEPOLIA = (
     "e6341630c645c30f5df6e67547c03494ced3d9c5764e8622a26587b083b028e8@139.59.49.206:30303",
     "enode://9e9492e2e8836114cc75f5b929784f4f46c324ad01daf87d956f98b3b6c5fcba"
     "95524d6e5cf9861dc96a2c8a171ea7105bb554a197455058de185fa870970c7c@138.68.123.152:30303",
-)
-
-HOLESKY = (
-    "enode://ac906289e4b7f12df423d654c5a962b6ebe5b3a74cc9e06292a85221f9a64a6f"
-    "1cfdd6b714ed6dacef51578f92b34c60ee91e9ede9c7f8fadc4d347326d95e2b@146.190.13.128:30303",
-    "enode://a3435a0155a3e837c02f5e7f5662a2f1fbc25b48e4dc232016e1c51b544cb5b4"
-    "510ef633ea3278c0e970fa8ad8141e2d4d0f9f95456c537ff05fdf9b31c15072@178.128.136.233:30303",
 )
 
 HOODI = (

@@ -58,7 +58,16 @@ NETWORKS = {
         NONE,
         _public("mainnet", bootnodes.MAINNET),
         _public("sepolia", bootnodes.SEPOLIA),
-        _public("holesky", bootnodes.HOLESKY),
         _public("hoodi", bootnodes.HOODI),
     )
 }
+
+#: Public networks that have ended, and their successors.
+ENDED = {"holesky": "hoodi"}
+
+
+def unknownNetwork(name: str) -> str:
+    """Return the sentence that refuses a name which is not in L{NETWORKS}."""
+    if name in ENDED:
+        return f"--network {name}: the network {name} has ended and no client joins it; use --network {ENDED[name]}"
+    return f"--network is one of {', '.join(NETWORKS)}, not {name!r}"

@@ -20,6 +20,8 @@ from devp2p_tx.core.forkid import (
     CHAINS,
     HOODI,
     MAINNET,
+    SEPOLIA,
+    TIME_THRESHOLD,
     Chain,
     ForkFilter,
     ForkID,
@@ -48,7 +50,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_creation(self) -> None:
         """What each public chain announces at and around each of its forks."""
-        self.assertEqual(len(VECTORS["creation"]), 78)
+        self.assertEqual(len(VECTORS["creation"]), 66)
         for chain, head, time, checksum, following in VECTORS["creation"]:
             expected = ForkID(bytes.fromhex(checksum), following)
             self.assertEqual(CHAINS[chain].fork_id(head, time), expected, (chain, head, time))
@@ -80,6 +82,13 @@ class ChainTests(SynchronousTestCase):
             chain = Chain("test", genesis_hash, genesis_time, (0, 0), (genesis_time + shift, genesis_time + 1))
             self.assertEqual(chain.fork_id(0, genesis_time), ForkID(checksum, genesis_time + 1))
 
+    def test_amsterdam(self) -> None:
+        """Sepolia since 2026-10-06, whose nodes one accepts that has synced, and one that only discovers."""
+        now = ForkID(bytes.fromhex("6c1d9423"), 0)
+        self.assertEqual(SEPOLIA.fork_id(10_000_000, 1791294816), now)
+        self.assertIsNone(verdict(SEPOLIA, now, 10_000_000, 1791294816))
+        self.assertIsNone(verdict(SEPOLIA, now, 0, 0))
+
     def test_repeatedForks(self) -> None:
         """Forks in any order, and several at one block, make the same id."""
         messy = replace(MAINNET, block_forks=MAINNET.block_forks[::-1] * 2 + (0,), time_forks=MAINNET.time_forks * 2)
@@ -106,6 +115,23 @@ class FilterTests(SynchronousTestCase):
         ours = HOODI.fork_id(10**9, 2 * 10**9)
         self.assertIsNone(verdict(HOODI, ours._replace(next=3 * 10**9), 10**9, 2 * 10**9))
         self.assertEqual(verdict(HOODI, ours._replace(next=2 * 10**9), 10**9, 2 * 10**9), "LocalIncompatible")
+
+    def test_block_or_time(self) -> None:
+        """
+        The two halves of rule 1a: the next fork that is announced has passed by its block, or, if its number can only
+        be a time, by its time. A number that may be a block's is not compared with the time.
+        """
+        head, time = 14_000_000, 1660000000
+        ours = MAINNET.fork_id(head, time)
+        for following, expected in (
+            (head, "LocalIncompatible"),
+            (head + 1, None),
+            (TIME_THRESHOLD, None),
+            (TIME_THRESHOLD + 1, "LocalIncompatible"),
+            (time, "LocalIncompatible"),
+            (time + 1, None),
+        ):
+            self.assertEqual(verdict(MAINNET, ours._replace(next=following), head, time), expected, following)
 
     @given(st.sampled_from(sorted(CHAINS)), st.integers(0, 2**26), st.integers(0, 2**32), st.integers(0, 2**32))
     def test_sameProgram(self, name: str, head: int, time: int, other_time: int) -> None:
