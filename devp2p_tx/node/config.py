@@ -5,7 +5,7 @@ How a Server is set up.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from devp2p_tx._version import __version__
@@ -19,6 +19,7 @@ from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.listening.adopted import datagramDescriptor
+from devp2p_tx.net.listening.sockets import Listen, checkListen
 
 DEFAULT_MAX_PEERS = 50
 DEFAULT_MAX_PENDING_PEERS = 50
@@ -73,7 +74,7 @@ class ServerConfig:
 
     key: PrivateKey
     capabilities: Sequence[ICapability] = ()
-    listen: int | str | Sequence[int | str] | None = None
+    listen: Listen | Sequence[Listen] | None = None
     name: str = field(default_factory=clientName)
     maxPeers: int = DEFAULT_MAX_PEERS
     maxPendingPeers: int = DEFAULT_MAX_PENDING_PEERS
@@ -101,6 +102,7 @@ class ServerConfig:
     def __post_init__(self) -> None:
         """
         @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
+        @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
@@ -117,6 +119,8 @@ class ServerConfig:
             datagramDescriptor(self.discoveryPort)
         elif self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
+        for listen in self.listens:
+            checkListen(listen)
         self._checkVersions()
         for url in self.dnsTrees:
             parse_url(url)
@@ -132,11 +136,12 @@ class ServerConfig:
             raise ValueError("discovery is on, but without a version: it has v4 and v5")
 
     @property
-    def listens(self) -> tuple[int | str, ...]:
+    def listens(self) -> tuple[Listen, ...]:
         """All places to listen at."""
         if self.listen is None:
             return ()
-        return (self.listen,) if isinstance(self.listen, (int, str)) else tuple(self.listen)
+        isSeveral = isinstance(self.listen, Iterable) and not isinstance(self.listen, str)
+        return tuple(self.listen) if isSeveral else (self.listen,)  # type: ignore[arg-type,return-value]
 
     @property
     def maxDialed(self) -> int:

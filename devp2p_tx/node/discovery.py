@@ -43,8 +43,10 @@ from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
-from devp2p_tx.node.listeners import Listening, listenError
+from devp2p_tx.node.listeners import Listening
+from devp2p_tx.node.opening import CannotOpen
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
+from devp2p_tx.node.stopping import Part, stopParts
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
 from devp2p_tx.storage.sqlite import open_node_store
 
@@ -52,6 +54,8 @@ from devp2p_tx.storage.sqlite import open_node_store
 FLUSH_INTERVAL, FLUSH_REST_INTERVAL = 5.0, 0.1
 #: How often it is looked which networks we are in (seconds).
 HOME_INTERVAL = 60.0
+#: How long discovery may take to stop, and its sockets to be closed (seconds).
+CLOSE_TIMEOUT = 1.0
 #: How many peers that were good before a restart are tried first.
 MAX_ANCHORS = 8
 
@@ -249,7 +253,6 @@ class Discovery:
         return edge
 
     def _openFamily(self, edge: DatagramEdge, place: Listening, wanted: int | None) -> None:
-        version = place.ip.version
         interface = "" if place.ip == _ANY_IPV4 else str(place.ip)
         number = (place.port if wanted is None else wanted) or edge.port
         isAnyPort = place.isAnyPort if wanted is None else not wanted
@@ -257,20 +260,21 @@ class Discovery:
             edge.listen(number, interface)
         except CannotListenError as error:
             if not (number and isAnyPort):
-                raise listenError(error, "UDP", version) from None
+                raise CannotOpen(error, "UDP") from None
             edge.listen(0, interface)  # the TCP port was any that is free, so the UDP port need not be the same
 
     async def stop(self) -> None:
-        """Close the sockets, and write the database."""
-        self._advertising.stop()
+        """Close the sockets, and write the database; what fails is logged, and keeps nothing else from being closed."""
         for alarm in self._alarms:
             if alarm.active():
                 alarm.cancel()
         running, self.discv4, self.discv5 = self.protocols, None, None
-        for protocol in running:
-            await protocol.stop()
-        if self._edge is not None:
-            await self._edge.close()
+        parts: list[Part] = [(protocol.name, protocol.stop) for protocol in running]
+        await stopParts(self._reactor, [("the addresses in our record", self._advertising.stop), *parts], CLOSE_TIMEOUT)
+        sockets: list[Part] = [] if self._edge is None else [("the UDP sockets", self._edge.close)]
+        await stopParts(self._reactor, [*sockets, ("the node database", self._closeStore)], CLOSE_TIMEOUT)
+
+    def _closeStore(self) -> None:
         self._store.close()
 
     def _lookAround(self) -> None:

@@ -11,9 +11,8 @@ import re
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress
@@ -22,16 +21,16 @@ from devp2p_tx.core.enr.nodeendpoint import VERSIONS
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.hostnames import NamedAddress
-from devp2p_tx.net.listening.families import ANYWHERE, familyName
-from devp2p_tx.net.listening.sockets import isProxied, portNumber, serverEndpoint
-from devp2p_tx.net.proxy.tor import OnionEndpoint
+from devp2p_tx.net.listening.families import familyName
+from devp2p_tx.net.listening.sockets import Listen, isProxied, portNumber, serverEndpoint
+from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.node.inbound import InboundFactory
+from devp2p_tx.node.opening import CannotOpen, Opening
 from devp2p_tx.node.peer import addressIP, addressText
+from devp2p_tx.node.stopping import Part
 
 _ANY_PORT = re.compile(r"(tcp6?:)?0(:|$)")
 _KINDS = {4: "tcp", 6: "tcp6"}
-_STOPPED = "the server was stopped while it started"
-
 _log = Logger()
 
 
@@ -51,15 +50,17 @@ class Listening(NamedTuple):
     isProxied: bool = False
 
 
-def listenError(error: CannotListenError, kind: str, version: int) -> CannotListenError:
-    """The error with its address family in its sentence."""
-    where = f"{familyName(version)} {kind} {_bracketed(error.interface, version)}"
-    return CannotListenError(where, error.port, error.socketError)
+class _Place(NamedTuple):
+    """
+    A place to listen at.
 
+    @ivar isAnyPort: whether another number would do.
+    @ivar isProxied: whether only a proxy can connect to it.
+    """
 
-def _bracketed(interface: str, version: int) -> str:
-    there = interface or ANYWHERE[version]
-    return f"[{there}]" if version == 6 else there
+    endpoint: IStreamServerEndpoint
+    isAnyPort: bool
+    isProxied: bool
 
 
 class Listeners:
@@ -82,7 +83,7 @@ class Listeners:
         self.listening: list[Listening] = []
         self.named: NamedAddress | None = None
         self._isClosed = self._isForwarded = False
-        self._opening: Deferred[IListeningPort] | None = None
+        self._opening: Opening | None = None
 
     @property
     def isLocal(self) -> bool:
@@ -103,65 +104,66 @@ class Listeners:
         """Where they listen, as texts."""
         return [addressText(port.getHost()) for port in self.ports]
 
-    async def listen(self, listen: int | str) -> None:
+    async def listen(self, listen: Listen) -> None:
         """
         Listen at one more place.
 
-        @param listen: a port, or a Twisted endpoint.
-        @raise CannotListenError: it is taken, or not ours; the sentence says where.
+        @param listen: a port, the description of a Twisted endpoint, or an endpoint.
+        @raise CannotOpen: it is taken, or not ours; the sentence says where, and what to do.
         @raise devp2p_tx.errors.InvalidAddress: C{listen} cannot be read.
         @raise ServerStopped: L{close} was called meanwhile.
         """
+        if not isinstance(listen, (int, str)):
+            await self._open(_Place(listen, False, isinstance(listen, ProxyHeaderEndpoint)))
+            return
         number = portNumber(listen)
         if number is None:
-            await self._open(str(listen).strip(), bool(_ANY_PORT.match(str(listen).strip())))
+            await self._open(self._described(str(listen).strip()))
             return
         isAnyPort = not number
         for version in self.versions:
             number = await self._openFamily(version, number, isAnyPort)
 
+    def _described(self, description: str) -> _Place:
+        endpoint = serverEndpoint(self._reactor, description, self._key, self._factory.headless)
+        return _Place(endpoint, bool(_ANY_PORT.match(description)), isProxied(description))
+
     async def _openFamily(self, version: int, number: int, isAnyPort: bool) -> int:
         """Open a port at any address of a family; its number, which if any will do is preferably C{number}."""
         try:
-            return await self._open(f"{_KINDS[version]}:{number}", isAnyPort)
-        except CannotListenError as error:
+            place = self._described(f"{_KINDS[version]}:{number}")
+            return await self._open(place._replace(isAnyPort=isAnyPort))
+        except CannotListenError:
             if number and isAnyPort:
                 return await self._openFamily(version, 0, isAnyPort)
-            raise listenError(error, "TCP", version) from None
+            raise
 
-    async def _open(self, description: str, isAnyPort: bool) -> int:
-        endpoint = serverEndpoint(self._reactor, description, self._key, self._factory.headless)
+    async def _open(self, place: _Place) -> int:
         if self._isClosed:
-            raise ServerStopped(_STOPPED)
-        opening = endpoint.listen(self._factory)
-        if isinstance(endpoint, OnionEndpoint):  # others take no time, or may leave their port behind if given up
-            self._opening = opening
+            raise ServerStopped("the server was stopped while it started")
+        opening = self._opening = Opening(place.endpoint, self._factory)
         try:
-            port: Any = await opening
-        except CancelledError:
-            raise ServerStopped(_STOPPED) from None
+            port: Any = await opening.port
+        except CannotListenError as error:
+            raise CannotOpen(error, "TCP") from None
         finally:
             self._opening = None
-        if self._isClosed:
-            await maybeDeferred(port.stopListening)
-            raise ServerStopped(_STOPPED)
         self.ports.append(port)
         host = port.getHost()
-        self._isForwarded = self._isForwarded or isProxied(description) or isinstance(host, NamedAddress)
+        self._isForwarded = self._isForwarded or place.isProxied or isinstance(host, NamedAddress)
         if isinstance(host, NamedAddress) and self.named is None:
             self.named = host
         if (ip := addressIP(host)) is None:
             return 0
-        self.listening.append(Listening(ip, host.port, isAnyPort, isProxied(description)))
+        self.listening.append(Listening(ip, host.port, place.isAnyPort, place.isProxied))
         return int(host.port)
 
-    def close(self) -> list[Deferred[Any]]:
-        """Close all of them, and give up the one that is being opened; each fires when one is closed."""
+    def close(self) -> list[Part]:
+        """Return what closes each of them, and gives up the one that is being opened; from now on none is opened."""
         self._isClosed = True
         ports, self.ports = self.ports, []
         self.listening, self.named = [], None
-        closing: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in ports]
-        if (opening := self._opening) is not None:
-            opening.cancel()
-            closing.append(opening)
+        closing: list[Part] = [("a listening port", port.stopListening) for port in ports]
+        if self._opening is not None:
+            closing.append(("a port that is being opened", self._opening.giveUp))
         return closing

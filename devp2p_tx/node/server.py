@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 from ipaddress import IPv4Address
@@ -21,7 +20,8 @@ from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application import service
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,11 +32,12 @@ from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import format_node, node_text
+from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import (
+    DevP2PError,
     DisconnectReason,
     LocalProtocolError,
     PeerRejected,
@@ -56,11 +57,13 @@ from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.info import NodeInfo
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.nopeers import NoPeersNotice
 from devp2p_tx.node.orders import Orders, checkIsNode
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
+from devp2p_tx.node.stopping import Part, stopParts
 from devp2p_tx.node.tried import Tried
 
 _log = Logger()
@@ -129,7 +132,9 @@ class Server(service.Service):
         self._conns: set[Conn] = set()  # those that are being set up
         self._feed: Feed[PeerEvent] = Feed()
         self._transports: set[RLPxProtocol] = set()
+        self._started: OneShot[None] = OneShot()
         self._stopped: OneShot[None] = OneShot()
+        self._dropped: Deferred[None] = Deferred()  # of the start, by a parent
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
         random = random or SystemRandom()
@@ -180,7 +185,7 @@ class Server(service.Service):
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
         self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self._listeners = Listeners(reactor, config.key, self._accepting)
-        self.setName("devp2p")  # type: ignore[no-untyped-call]
+        self._info = NodeInfo(config, self._discovery, self._listeners, self._nat)
 
     # Start and stop.
 
@@ -188,8 +193,12 @@ class Server(service.Service):
         """
         Listen, and begin to dial.
 
-        @return: fires when the server runs; fails with C{CannotListenError}, L{devp2p_tx.errors.InvalidAddress},
-            L{devp2p_tx.errors.ProxyError} or L{LocalProtocolError} (it ran before) after all that was begun was undone.
+        A C{MultiService} drops what is returned here: so a server that has a parent also logs why it cannot start.
+        L{whenStarted} tells the owner of the parent.
+
+        @return: fires when the server runs; fails, after all that was begun was undone, with
+            L{devp2p_tx.node.opening.CannotOpen}, L{devp2p_tx.errors.InvalidAddress}, L{devp2p_tx.errors.ProxyError},
+            L{ServerStopped}, or L{LocalProtocolError} (it ran before).
         """
         if self._phase is not _Phase.NEW:
             failed: Deferred[None] = Deferred()
@@ -197,7 +206,30 @@ class Server(service.Service):
             return failed
         self._phase = _Phase.RUNNING
         super().startService()  # type: ignore[no-untyped-call]
-        return Deferred.fromCoroutine(self._start())
+        Deferred.fromCoroutine(self._start()).addErrback(_cleaned).addBoth(self._started.fire)
+        starting = self._started.when()
+        if self.parent is not None:
+            self._dropped = starting
+        return starting
+
+    def whenStarted(self) -> Deferred[None]:
+        """
+        Tell how the start ends, whoever starts the server.
+
+        @return: fires and fails as what L{startService} returns; fails with L{ServerStopped} if the server is stopped
+            before it is started. Cancelling it stops nothing.
+        """
+        return self._started.when()
+
+    def _reportFailedStart(self, failure: Failure) -> None:
+        """Log why the start fails, at once, if the parent drops what L{startService} returns."""
+        if self.parent is None or failure.check(ServerStopped):
+            return
+        sentence = "this node cannot start, and what else runs in this process goes on: {error}"
+        if failure.check(DevP2PError, CannotListenError):
+            _log.critical(sentence, error=failure.value)
+        else:  # a mistake in a part that was plugged in
+            _log.failure(sentence, failure, error=failure.value)
 
     async def _start(self) -> None:
         if not self.config.listens and self.config.noDial:
@@ -205,12 +237,17 @@ class Server(service.Service):
         try:
             for listen in self.config.listens:
                 await self._listeners.listen(listen)
-            there = self._listeners
-            self._discovery.start(there.listening, lambda: there.versions, there.isLocal)
-            self._nat.start(*self._discovery.sockets)
+            self._begin()
         except Exception:
+            self._reportFailedStart(Failure())
             await self.stopService()
             raise
+
+    def _begin(self) -> None:
+        """Everything that listens over TCP is open: open the rest, and begin to dial."""
+        there = self._listeners
+        self._discovery.start(there.listening, lambda: there.versions, there.isLocal)
+        self._nat.start(*self._discovery.sockets)
         for node in self.config.staticNodes:
             self._dialer.plan.add_static(node)
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
@@ -228,11 +265,16 @@ class Server(service.Service):
         """
         Stop: no connection is let in or dialled any more, every peer is told "client quitting".
 
-        @return: fires when everything is closed, at the latest some three seconds later. Calling it again, or on a
-            server that never ran, does no harm.
+        A part that fails to stop is logged, and keeps no other part from being stopped.
+
+        @return: fires when everything is closed, at the latest ten seconds later (see
+            L{devp2p_tx.node.stopping.STOP_TIMEOUT}); never fails. Calling it again, or on a server that never ran, does
+            no harm.
         """
+        self._dropped.addErrback(lambda _: None)  # it was logged
         if self._phase is _Phase.NEW:
             self._phase = _Phase.STOPPED
+            self._started.fire(Failure(ServerStopped("the server was stopped before it started")))
             self._stopped.fire(None)
         elif self._phase is _Phase.RUNNING:
             self._phase = _Phase.STOPPING
@@ -241,18 +283,24 @@ class Server(service.Service):
         return self._stopped.when()
 
     async def _stop(self) -> None:
-        self._noPeers.stop()
-        self._orders.stop()
-        self._accepting.close()
-        closing: list[Deferred[Any]] = self._listeners.close()
-        closing += [self._dialer.stop(), self._nat.stop()]
-        for transport in list(self._transports):
-            closing.append(transport.whenEnded())
-            transport.disconnect(DisconnectReason.CLIENT_QUITTING)
-        await DeferredList(closing, consumeErrors=True)
-        self._names.stop()
-        await self._discovery.stop()
-        self._post(self._afterLast)
+        connections: list[Part] = [("a connection", partial(_close, transport)) for transport in self._transports]
+        try:
+            await stopParts(
+                self._reactor,
+                [
+                    ("the warning about no peers", self._noPeers.stop),
+                    ("orders that are under way", self._orders.stop),
+                    ("taking connections", self._accepting.close),
+                    *self._listeners.close(),
+                    ("the dialer", self._dialer.stop),
+                    ("the port mapping (nat)", self._nat.stop),
+                    *connections,
+                ],
+            )
+            await stopParts(self._reactor, [("the lookups of host names", self._names.stop)])
+            await self._discovery.stop()
+        finally:
+            self._post(self._afterLast)
 
     def _afterLast(self) -> None:
         """The run loop's last act: every peer was removed and every subscriber told."""
@@ -512,31 +560,11 @@ class Server(service.Service):
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
         if self._phase is _Phase.NEW:
             return Node(self.config.key.public_key, IPv4Address("127.0.0.1"))
-        node = self._discovery.self()
-        if self.config.discovery:
-            return node
-        if (named := self._listeners.named) is not None:
-            return Node(node.public_key, None, named.port, 0, named.host)
-        return replace(node, udp=node.tcp, record=None)
+        return self._info.self()
 
     def nodeInfo(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_nodeInfo} shows a node."""
-        node = self.self()
-        addresses = self._listeners.addresses
-        return {
-            "id": node.node_id.hex(),
-            "name": self.config.name,
-            "enode": format_node(node),
-            "enr": node_text(self._discovery.self()),
-            "ip": node.host,
-            "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
-            "discovery": self._discovery.info(),
-            "advertised": self._discovery.advertised(),
-            "nat": self._nat.info(),
-            "listenAddr": addresses[0] if addresses else "",
-            "listenAddrs": addresses,
-            "protocols": {each.name: _orUnknown(each.nodeInfo()) for each in self.config.capabilities},
-        }
+        return self._info.info(self.self())
 
     def peersInfo(self) -> list[dict[str, Any]]:
         """As go-ethereum's C{admin_peers} shows them, in the order of their node ids."""
@@ -578,8 +606,15 @@ class Server(service.Service):
         self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
 
 
-def _orUnknown(info: object) -> object:
-    return "unknown" if info is None else info
+def _cleaned(failure: Failure) -> Failure:
+    """Return the failure without its traceback, which knows the server: so an error that nobody handles is found."""
+    failure.cleanFailure()
+    return failure
+
+
+def _close(transport: RLPxProtocol) -> Deferred[BaseException]:
+    transport.disconnect(DisconnectReason.CLIENT_QUITTING)
+    return transport.whenEnded()
 
 
 def _logFailure(failure: Failure) -> None:

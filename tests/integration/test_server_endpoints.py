@@ -5,6 +5,7 @@ Tests of the Server on sockets of other kinds than TCP's own: UNIX sockets, and 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 from ipaddress import ip_address
@@ -132,7 +133,7 @@ class DatagramSocketTests(EndpointTestCase):
     """C{fd:}."""
 
     async def test_adopted(self) -> None:
-        """Discovery runs on that socket, of either family, and closes it in the end."""
+        """Discovery runs on that socket, of either family, and its owner's descriptor stays open."""
         for number, (family, host) in enumerate(((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")), 1):
             descriptor = self.opened(family, socket.SOCK_DGRAM, host)
             server = await self.start(number, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
@@ -141,7 +142,45 @@ class DatagramSocketTests(EndpointTestCase):
             self.assertEqual(server.discv4.edge.port if server.discv4 else 0, port)
             await asking.discv4.ping(Node(keyOf(number).public_key, ip_address(host), 0, port))  # type: ignore[union-attr]
             await server.stopService()
-            self.assertRaises(OSError, os.fstat, descriptor)
+            os.fstat(descriptor)
+            again = await self.start(number, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
+            self.assertEqual(again.self().udp, port)
+
+    async def test_closed_by_its_owner(self) -> None:
+        """The node goes on with its duplicate, and its stop closes nothing that is not its own."""
+        descriptor = self.opened(kind=socket.SOCK_DGRAM)
+        server = await self.start(1, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
+        os.close(descriptor)
+        asking = await self.start(2, listen=None, discovery=True, discoveryPort=self.other(socket.AF_INET, "127.0.0.1"))
+        await asking.discv4.ping(Node(keyOf(1).public_key, ip_address("127.0.0.1"), 0, self.address[1]))  # type: ignore[union-attr]
+        await server.stopService()
+        self.assertFalse(server.isRunning)
+
+    async def test_reused_by_its_owner(self) -> None:
+        """The owner's next file may have the same number: the stop leaves it open."""
+        descriptor = self.openedHigh()
+        server = await self.start(1, listen=None, discovery=True, discoveryPort=f"fd:{descriptor}")
+        with open(__file__) as other:
+            os.dup2(other.fileno(), descriptor)
+            inode = os.fstat(descriptor).st_ino
+            await server.stopService()
+            self.assertEqual(os.fstat(descriptor).st_ino, inode)
+        os.close(descriptor)
+
+    def openedHigh(self) -> int:
+        """A UDP socket whose number no other file gets meanwhile."""
+        return fcntl.fcntl(self.opened(kind=socket.SOCK_DGRAM), fcntl.F_DUPFD, 500)
+
+    async def test_closed_before_the_start(self) -> None:
+        """A descriptor that its owner has closed by then is a sentence, and nothing is left open."""
+        descriptor = self.openedHigh()
+        server = Server(
+            ServerConfig(keyOf(1), listen="tcp:0:interface=127.0.0.1", discovery=True, discoveryPort=f"fd:{descriptor}")
+        )
+        os.close(descriptor)
+        failure = await self.assertFailure(server.startService(), InvalidAddress)
+        self.assertIn(f"fd:{descriptor} is no socket: Bad file descriptor", str(failure))
+        await server.stopService()
 
     def other(self, family: int, host: str) -> str:
         """A second socket; L{address} stays that of the first."""

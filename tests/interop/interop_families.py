@@ -154,7 +154,7 @@ class SystemTests(FamiliesCase):
             host.run("sysctl", "-q", "-w", "net.ipv6.bindv6only=1")
             taking = HOLDER.format(family=family, kind=kind, address=any_, port=PORT, then=SERVE)
             await host.spawn(sys.executable, "-c", taking).says("held")
-            sentence = f"failed Couldn't listen on {where}:{PORT}: [Errno 98] Address already in use."
+            sentence = f"failed cannot listen on {where}:{PORT}: Address already in use (errno 98); "
             await self.node(host, number).says("^" + re.escape(sentence))
 
 

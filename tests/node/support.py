@@ -4,7 +4,7 @@ What the tests of the Server share: nodes on a network in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from random import Random
 from typing import Any
@@ -18,6 +18,7 @@ from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.events import PeerEvent
+from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import EchoCapability, MemoryHost, MemoryNetwork, ScriptedPeer, Stage
 
@@ -75,10 +76,11 @@ class ServerTestCase(SynchronousTestCase):
         """The host of a node."""
         return self.network.host(addressOf(number))
 
-    def make(self, number: int, **config: Any) -> Server:
+    def make(self, number: int, mapping: Callable[..., Any] = PortMapping, **config: Any) -> Server:
         """
         A server that is not started.
 
+        @param mapping: makes its way through a NAT.
         @param config: of L{ServerConfig}; by default it listens on L{PORT} and speaks C{echo/1}.
         """
         config = {"capabilities": [EchoCapability()], "listen": PORT, "name": f"node {number}", **config}
@@ -87,6 +89,7 @@ class ServerTestCase(SynchronousTestCase):
             reactor=self.host(number),
             randomBytes=self.network.random.randbytes,
             random=Random(number),
+            nat=mapping,
         )
         self.servers[number] = server
         self.events[number] = []

@@ -64,7 +64,8 @@ class ListeningTests(FamiliesCase):
                 if kind == "TCP"
                 else host.listenUDP(PORT, DatagramProtocol(), interface)
             )
-            self.assertIn(f"Couldn't listen on {where}: [Errno 98]", self.failed(self.make(2)))
+            sentence = f"cannot listen on {where}: Address already in use (errno 98); another program"
+            self.assertIn(sentence, self.failed(self.make(2)))
             taken.stopListening()
             self.moment()
         self.start(2)

@@ -4,14 +4,14 @@ Tests of the Server's start and stop.
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from zope.interface import implementer
+from twisted.logger import LogLevel, formatEvent
 
 from devp2p_tx.errors import DisconnectReason, InvalidAddress, LocalProtocolError, ServerStopped
 from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
@@ -20,22 +20,10 @@ from devp2p_tx.node import server as serverModule
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
 from tests.net.proxy.torcontrol import TorControlPort
+from tests.node.slow import SlowEndpoint
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 QUITTING = DisconnectReason.CLIENT_QUITTING
-
-
-@implementer(IStreamServerEndpoint)
-class SlowEndpoint:
-    """An endpoint that listens when it is told to."""
-
-    def __init__(self) -> None:
-        self.asked: Deferred[Any] = Deferred()
-
-    def listen(self, factory: Any) -> Deferred[Any]:
-        """See C{IStreamServerEndpoint}."""
-        self.factory = factory
-        return self.asked
 
 
 class StartTests(ServerTestCase):
@@ -93,7 +81,6 @@ class StartTests(ServerTestCase):
         """As part of an application it is started and stopped with it."""
         application, server = MultiService(), self.make(1)
         server.setServiceParent(application)
-        self.assertIs(application.getServiceNamed("devp2p"), server)
         application.startService()
         self.call(2, 1)
         self.assertEqual(self.numbers(1), [2])
@@ -146,6 +133,128 @@ class FailedStartTests(ServerTestCase):
         self.moment(2)
         self.failureResultOf(starting, OSError)
         self.assertFalse(server.isRunning)
+
+
+class ParentTests(ServerTestCase):
+    """A server in a C{MultiService}, which does not look at what C{startService} returns."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.parent = MultiService()
+        self.said: list[dict[str, Any]] = []
+        self.patch(serverModule._log, "observer", self.said.append)
+
+    def sentences(self, level: LogLevel = LogLevel.critical) -> list[str]:
+        """What was logged at a level."""
+        return [formatEvent(event) for event in self.said if event["log_level"] is level]
+
+    def child(self, number: int, **config: Any) -> Server:
+        """A server with the parent."""
+        server = self.make(number, **config)
+        server.setServiceParent(self.parent)
+        return server
+
+    def test_port_taken(self) -> None:
+        """It is logged at once: what, which setting, and what to do; and the others are started."""
+        taken = self.host(1).listenTCP(PORT, Factory.forProtocol(Protocol))
+        server, other = self.child(1), self.child(2)
+        self.parent.startService()
+        self.assertEqual(
+            self.sentences(),
+            [
+                "this node cannot start, and what else runs in this process goes on: cannot listen on IPv4 TCP"
+                f" 0.0.0.0:{PORT}: Address already in use (errno 98); another program, or another node, has this port:"
+                " stop that, or choose another port (--listen, or ServerConfig(listen=...))"
+            ],
+        )
+        self.moment()
+        self.failureResultOf(server.whenStarted(), CannotListenError)
+        self.successResultOf(other.whenStarted())
+        self.assertEqual((server.isRunning, other.isRunning), (False, True))
+        self.assertEqual(len(self.sentences()), 1)
+        taken.stopListening()
+        self.successResultOf(self.stopAll())
+
+    def stopAll(self) -> Any:
+        """Stop the parent."""
+        stopping = self.parent.stopService()
+        self.moment(2)
+        return stopping
+
+    def test_nothing_is_said_twice(self) -> None:
+        """What was logged is no unhandled error as well, whenever the garbage is collected."""
+        taken = self.host(1).listenTCP(PORT, Factory.forProtocol(Protocol))
+        self.child(1)
+        self.parent.startService()
+        taken.stopListening()
+        self.successResultOf(self.stopAll())
+        del self.parent, self.servers[1]
+        gc.collect()
+        self.assertEqual((len(self.sentences()), self.flushLoggedErrors()), (1, []))
+
+    def test_a_mistake(self) -> None:
+        """What nobody expects is logged with its traceback."""
+        endpoint = SlowEndpoint()
+        self.child(1, listen=endpoint)
+        self.parent.startService()
+        endpoint.asked.errback(ZeroDivisionError("an endpoint's mistake"))
+        self.moment()
+        [event] = [event for event in self.said if event["log_level"] is LogLevel.critical]
+        self.assertIn("an endpoint's mistake", formatEvent(event))
+        self.assertIn("ZeroDivisionError", event["log_failure"].getTraceback())
+        self.successResultOf(self.stopAll())
+
+    def test_stopped_meanwhile(self) -> None:
+        """A start that its user gave up is no failure."""
+        self.child(1, listen=SlowEndpoint())
+        self.parent.startService()
+        self.successResultOf(self.stopAll())
+        self.assertEqual(self.sentences(), [])
+
+    def test_without_a_parent(self) -> None:
+        """Its owner has the failure, and says what is to be said; who drops it finds it in the log at once."""
+        taken = self.host(1).listenTCP(PORT, Factory.forProtocol(Protocol))
+        gc.disable()
+        self.addCleanup(gc.enable)
+        server = self.make(1)
+        server.startService()
+        self.moment()
+        self.assertEqual((self.sentences(), len(self.flushLoggedErrors(CannotListenError))), ([], 1))
+        taken.stopListening()
+
+    def test_two_servers(self) -> None:
+        """Two of them are children of one parent, find each other, and have names if their owner gives them some."""
+        one, two = self.make(1), self.make(2, staticNodes=[node(1)])
+        two.setName("the second")  # type: ignore[no-untyped-call]
+        for server in (one, two):
+            server.setServiceParent(self.parent)
+        self.parent.startService()
+        self.moment()
+        self.assertEqual((self.numbers(1), self.numbers(2)), ([2], [1]))
+        self.assertIs(self.parent.getServiceNamed("the second"), two)
+        self.successResultOf(self.stopAll())
+        self.assertEqual((self.kinds(1), self.kinds(2)), (["add", "drop"], ["add", "drop"]))
+
+    def test_when_started(self) -> None:
+        """Everybody who asks is told, before and after; cancelling stops nothing."""
+        endpoint = SlowEndpoint()
+        server = self.child(1, listen=endpoint)
+        before, cancelled = server.whenStarted(), server.whenStarted()
+        self.parent.startService()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.assertNoResult(before)
+        endpoint.asked.callback(self.host(1).listenTCP(PORT, endpoint.factory))
+        for each in (before, server.whenStarted()):
+            self.successResultOf(each)
+        self.successResultOf(self.stopAll())
+
+    def test_never_started(self) -> None:
+        """A server that is stopped before it is started will not be."""
+        server = self.make(1)
+        waiting = server.whenStarted()
+        server.stopService()
+        self.failureResultOf(waiting, ServerStopped)
 
 
 class StopTests(ServerTestCase):

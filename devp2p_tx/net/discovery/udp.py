@@ -108,15 +108,30 @@ class FamilySocket(DatagramProtocol):
 
     def adopt(self, descriptor: int) -> None:
         """
-        Take over a socket that was opened for us, such as by systemd; it is ours from now on.
+        Use a socket that was opened for us, such as by systemd.
 
-        @param descriptor: its file descriptor.
+        @param descriptor: its file descriptor. A duplicate of it is used from now on, so its owner may close it.
         @raise InvalidAddress: that is no UDP socket.
         """
-        family, _ = datagramSocket(descriptor)
-        os.set_blocking(descriptor, False)
-        self._adopted = descriptor  # the reactor takes a copy, so that this one can be opened anew
-        self._open(partial(self._reactor.adoptDatagramPort, descriptor, family, self))
+        datagramSocket(descriptor)
+        self._adopted = os.dup(descriptor)
+        os.set_blocking(self._adopted, False)
+        try:
+            self._openAdopted()
+        except BaseException:
+            self._forgetAdopted()
+            raise
+
+    def _openAdopted(self) -> None:
+        assert self._adopted is not None
+        family, _ = datagramSocket(self._adopted)
+        # the reactor takes a duplicate of its own, so that ours can be opened again
+        self._open(partial(self._reactor.adoptDatagramPort, self._adopted, family, self))
+
+    def _forgetAdopted(self) -> None:
+        descriptor, self._adopted = self._adopted, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _open(self, listen: Callable[..., Any]) -> None:
         self._port = listen(maxPacketSize=MAX_SIZE + 1)
@@ -129,9 +144,7 @@ class FamilySocket(DatagramProtocol):
             self._reopening.cancel()
         port, self._port = self._port, None
         self.sendTo = _cannotSend
-        descriptor, self._adopted = self._adopted, None
-        if descriptor is not None:
-            os.close(descriptor)
+        self._forgetAdopted()
         return maybeDeferred(lambda: None if port is None else port.stopListening())
 
     @property
@@ -166,7 +179,7 @@ class FamilySocket(DatagramProtocol):
             if self._adopted is None:
                 self.open(self.number)
             else:
-                self.adopt(self._adopted)
+                self._openAdopted()
         except (CannotListenError, InvalidAddress) as error:
             _log.warn(
                 "{family} UDP port {port} cannot be opened again: {error}",
@@ -239,10 +252,10 @@ class DatagramEdge:
 
     def adopt(self, descriptor: int) -> None:
         """
-        Take over a socket that was opened for us, such as by systemd; it is ours from now on. One on C{::} that takes
-        IPv4 as well, as systemd's do, serves both families.
+        Use a socket that was opened for us, such as by systemd. One on C{::} that takes IPv4 as well, as systemd's do,
+        serves both families.
 
-        @param descriptor: its file descriptor.
+        @param descriptor: its file descriptor. A duplicate of it is used from now on, so its owner may close it.
         @raise InvalidAddress: that is no UDP socket.
         """
         _, interface = datagramSocket(descriptor)

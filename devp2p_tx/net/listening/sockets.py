@@ -17,8 +17,24 @@ from devp2p_tx.net.listening.families import separateFamilies
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.net.proxy.tor import ControlPort, OnionEndpoint, requireTor
 
+#: A place to listen at: a port, the description of an endpoint, or an endpoint.
+Listen = int | str | IStreamServerEndpoint
+
 _PROXIED = "haproxy:"
 _ONION = re.compile(r"onion:([0-9]{1,5})(?::(.+))?", re.DOTALL)
+
+
+def checkListen(listen: object) -> None:
+    """
+    Check what can be checked of a place to listen at before it is opened.
+
+    @raise TypeError: it is neither a port, nor a text, nor an endpoint.
+    @raise InvalidAddress: it is a number, and no port.
+    """
+    if isinstance(listen, (int, str)) and not isinstance(listen, bool):
+        portNumber(listen)
+    elif not IStreamServerEndpoint.providedBy(listen):
+        raise TypeError(f"listen takes ports, descriptions of endpoints, and endpoints, not {listen!r}")
 
 
 def portNumber(listen: int | str) -> int | None:
