@@ -55,12 +55,13 @@ from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostH
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
-from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType, Subscription
+from devp2p_tx.node.events import Feed, PeerEvent, Subscription
 from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
 from devp2p_tx.node.info import NodeInfo
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.nopeers import NoPeersNotice
+from devp2p_tx.node.notices import PeerNotices
 from devp2p_tx.node.orders import Orders, checkIsNode
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
 from devp2p_tx.node.stopping import Part, stopParts
@@ -130,7 +131,7 @@ class Server(service.Service):
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._conns: set[Conn] = set()  # those that are being set up
-        self._feed: Feed[PeerEvent] = Feed()
+        self._notices = PeerNotices(self._peers.values(), self.metrics, config.messageEvents)
         self._transports: set[RLPxProtocol] = set()
         self._started: OneShot[None] = OneShot()
         self._stopped: OneShot[None] = OneShot()
@@ -378,17 +379,10 @@ class Server(service.Service):
         if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
             self._discovery.local.note_reached(ip)
         self._noPeers.changed()
-        _log.info(
-            "peer {peer} {name} ({flags}): now {count}",
-            peer=peer,
-            name=peer.name,
-            flags=str(peer.flags),
-            count=len(self._peers),
-        )
-        self._tell(PeerEventType.ADD, peer)
+        self._notices.connected(peer)
         if self._dialer.plan.is_static(peer.node.node_id):
             self._makeRoom()
-        conn.transport.start(matches, peer, partial(self._observe, peer) if self.config.messageEvents else None)
+        conn.transport.start(matches, peer, self._notices.observer(peer))
 
     def _makeRoom(self) -> None:
         """A static node was added: if there are too many peers now, one that the user did not name gives way."""
@@ -400,10 +394,7 @@ class Server(service.Service):
         """A peer is gone; those who hear of it find it gone from L{peers}."""
         del self._peers[peer.node.node_id]
         self._dialer.plan.peer_removed(peer.node.node_id)
-        why = str(reason) or type(reason).__name__
-        self.metrics.count("drops", reason=reason_label(reason))
-        _log.info("dropped {peer}: {why}: now {count}", peer=peer, why=why, count=len(self._peers))
-        self._tell(PeerEventType.DROP, peer, error=why)
+        self._notices.dropped(peer, reason)
         self._noPeers.changed()
         self._dialer.evaluate()
 
@@ -554,7 +545,7 @@ class Server(service.Service):
 
     def subscribeEvents(self, subscriber: Callable[[PeerEvent], object]) -> Subscription:
         """Call C{subscriber} with every L{PeerEvent} from now on, until it unsubscribes."""
-        return self._feed.subscribe(subscriber)
+        return self._notices.feed.subscribe(subscriber)
 
     def self(self) -> Node:
         """Ourselves, as others can reach us as far as we know: before the start, and without a listener, at no port."""
@@ -587,23 +578,6 @@ class Server(service.Service):
     def _recordChanged(self) -> None:
         if self._records:
             self._post(lambda: self._records.send(self._discovery.self()))
-
-    # Events.
-
-    def _tell(self, kind: PeerEventType, peer: Peer, **fields: Any) -> None:
-        self._feed.send(
-            PeerEvent(
-                kind,
-                peer.id,
-                localAddress=addressText(peer.localAddress),
-                remoteAddress=addressText(peer.remoteAddress),
-                **fields,
-            )
-        )
-
-    def _observe(self, peer: Peer, sent: bool, capability: ICapability, code: int, size: int) -> None:
-        kind = PeerEventType.MESSAGE_SENT if sent else PeerEventType.MESSAGE_RECEIVED
-        self._tell(kind, peer, protocol=capability.name, msgCode=code, msgSize=size)
 
 
 def _cleaned(failure: Failure) -> Failure:

@@ -18,9 +18,8 @@ from tests.docs.test_listings import ROOT, listings
 
 #: How long a process may take for anything (seconds); one that takes longer is killed, which fails its test.
 PATIENCE = 60
-PORT = 30303
 SENTENCE = (
-    f"this node cannot start, and what else runs in this process goes on: cannot listen on IPv4 TCP 0.0.0.0:{PORT}:"
+    "this node cannot start, and what else runs in this process goes on: cannot listen on IPv4 TCP 0.0.0.0:{port}:"
     " Address already in use (errno 98); another program, or another node, has this port: stop that, or choose another"
     " port (--listen, or ServerConfig(listen=...))"
 )
@@ -32,16 +31,14 @@ class TakenPortTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
-        for name, text in listings().items():
-            (self.folder / name).write_text(text)
         taken = socket.socket()
         self.addCleanup(taken.close)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("0.0.0.0", PORT))
-            taken.listen()
-        except OSError:  # it is taken already
-            taken.close()
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        self.sentence = SENTENCE.format(port=port)
+        for name, text in listings().items():
+            (self.folder / name).write_text(text.replace("30303", port))
 
     def run_(self, tac: str) -> subprocess.Popen[str]:
         """Have twistd run a listing."""
@@ -67,7 +64,7 @@ class TakenPortTests(SynchronousTestCase):
         lines: list[str] = []
         for line in process.stdout:
             lines.append(line)
-            if SENTENCE in line:
+            if self.sentence in line:
                 break
         process.send_signal(signal.SIGTERM)
         lines += process.stdout
@@ -81,5 +78,5 @@ class TakenPortTests(SynchronousTestCase):
         process = self.run_("ending.tac")
         output, _ = process.communicate()
         self.assertEqual(process.returncode, 1, output)
-        self.assertEqual(output.count(SENTENCE), 1, output)
+        self.assertEqual(output.count(self.sentence), 1, output)
         self.assertNotIn("Traceback", output)
