@@ -104,6 +104,16 @@ def _buildGeth() -> list[str]:
     return [str(_build(f"geth-{_digest(files)}", make) / "peer")]
 
 
+def _buildEthCodec() -> list[str]:
+    source = _HERE / "ethcodec"
+    files = [*source.glob("*.go"), source / "go.mod", source / "go.sum"]
+
+    def make(directory: Path) -> None:
+        _run(source, "go", "build", "-o", str(directory / "ethcodec"), ".")
+
+    return [str(_build(f"ethcodec-{_digest(files)}", make) / "ethcodec")]
+
+
 def _buildEthereumJS() -> list[str]:
     names = ("package.json", ".npmrc", "peer.mjs")
     source = _HERE / "js"
@@ -214,6 +224,18 @@ def _arguments(flags: dict[str, Any]) -> Iterator[str]:
         yield "--" + "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in flag)
         if value is not True:
             yield str(value)
+
+
+def ethCodec() -> list[str]:
+    """
+    How to run go-ethereum's codec of C{eth}, after it was built.
+
+    @raise AssertionError: a tool is missing, or failed.
+    """
+    built = _attempt(_buildEthCodec)
+    if isinstance(built, str):
+        raise AssertionError(built)
+    return built
 
 
 class ForeignPeer(ForeignProcess):
@@ -358,3 +380,4 @@ class SigpNode(ForeignNode):
 if __name__ == "__main__":
     for kind in (GethPeer, EthereumJSPeer, SigpNode):
         kind.build()
+    ethCodec()
