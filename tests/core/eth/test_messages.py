@@ -188,6 +188,12 @@ class AnnouncementTests(Bounds):
             self.assertNotRead(71, Code.NEW_POOLED_TRANSACTION_HASHES, b"\x02", write_list([size]), hashes)
         self.assertNotRead(71, Code.NEW_POOLED_TRANSACTION_HASHES, b"\x02", b"\x01", hashes)
 
+    def test_a_size_of_33_bits(self) -> None:
+        """Beside a small one, so that both together are not too long for two."""
+        hashes = write_list([write_bytes(HASH)] * 2)
+        sizes = write_list([write_uint(1 << 32), b"\x01"])
+        self.assertNotRead(71, Code.NEW_POOLED_TRANSACTION_HASHES, write_bytes(b"\x02\x02"), sizes, hashes)
+
     def test_unequal(self) -> None:
         hashes = write_list([write_bytes(HASH)] * 2)
         for types, sizes in ((b"\x02", [b"\x01"] * 2), (b"\x82\x02\x02", [b"\x01"]), (b"\x02", [b"\x01"])):
