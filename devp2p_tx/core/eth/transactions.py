@@ -1,15 +1,13 @@
 """
 Transactions: envelopes 0 to 4, with and without the blobs that travel beside them.
 
-=====  ========  ============================================================================================
- type   EIP       fields
-=====  ========  ============================================================================================
-    0   155       nonce, gas price, gas, to, value, data, v, r, s
-    1   2930      chain, nonce, gas price, gas, to, value, data, access list, parity, r, s
-    2   1559      chain, nonce, tip, fee cap, gas, to, value, data, access list, parity, r, s
-    3   4844      as 2, with blob fee cap and versioned hashes before parity
-    4   7702      as 2, with authorizations before parity
-=====  ========  ============================================================================================
+The fields of each type::
+
+    0  EIP-155   nonce, gas price, gas, to, value, data, v, r, s
+    1  EIP-2930  chain, nonce, gas price, gas, to, value, data, access list, parity, r, s
+    2  EIP-1559  chain, nonce, tip, fee cap, gas, to, value, data, access list, parity, r, s
+    3  EIP-4844  as 2, with blob fee cap and versioned hashes before parity
+    4  EIP-7702  as 2, with authorizations before parity
 """
 
 from __future__ import annotations
