@@ -4,7 +4,7 @@ The doing half of the dialer: dials the nodes that L{devp2p_tx.core.dialing.dial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,21 +19,21 @@ from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.dialing.statics import is_same_place
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import (
     AddressRefused,
-    InvalidNode,
+    DisconnectReason,
     OverBudget,
-    PeerDisconnected,
-    PeerRejected,
     ProxyError,
     ServerStopped,
+    reason_text,
 )
 from devp2p_tx.net.connecting.dialvia import Via
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import PROTOCOL, Connector, Resolve
+from devp2p_tx.node.dial import Dial, Reaching, SetUp
+from devp2p_tx.node.staticnotices import StaticNotices, Trouble
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidate, Candidates
 
@@ -41,9 +41,6 @@ _log = Logger()
 
 #: How long a dialed candidate stays before it counts as useful (seconds).
 USEFUL_AFTER = 60.0
-
-#: Takes a connection that was dialed through both handshakes; fires when it is a peer, fails when it will not be.
-SetUp = Callable[[RLPxProtocol, ConnectionFlags, Node], Deferred[Any]]
 
 
 class DialMemory(Protocol):
@@ -54,68 +51,6 @@ class DialMemory(Protocol):
 
     def failed(self, node: Node) -> None:
         """It did not become a peer."""
-
-
-class Dial:
-    """
-    A dial that is under way.
-
-    @ivar nodes: the node at each of the addresses that are tried.
-    @ivar flags: how its connection comes about.
-    @ivar byUser: whether our user says where the node is.
-    @ivar isReached: whether it got a connection.
-    @ivar isOver: whether it is given up.
-    @ivar running: fires when it has ended.
-    """
-
-    running: Deferred[Any]
-
-    def __init__(
-        self, nodes: Sequence[Node], flags: ConnectionFlags, byUser: bool = True, isWanted: bool = True
-    ) -> None:
-        """
-        @param isWanted: whether it goes on if all that wait for its end are cancelled.
-        """
-        self.nodes, self.flags, self.byUser = nodes, flags, byUser
-        self.nodeId = nodes[0].node_id
-        self.isReached = self.isOver = False
-        self._isWanted = isWanted
-        self._waiting: list[Deferred[Any]] = []
-        self._cause: Exception | None = None
-
-    def when(self) -> Deferred[Any]:
-        """
-        Wait for the end.
-
-        @return: fires with the peer, or fails. Cancelling it ends the dial if it was begun for those that wait, and no
-            other waits.
-        """
-        waiting: Deferred[Any] = Deferred(self._left)
-        self._waiting.append(waiting)
-        return waiting
-
-    def _left(self, waiting: Deferred[Any]) -> None:
-        if waiting not in self._waiting:
-            return
-        if self._isWanted or len(self._waiting) > 1:
-            self._waiting.remove(waiting)
-        else:
-            self.isOver = True
-            self.running.cancel()
-
-    def giveUp(self, cause: Exception) -> None:
-        """End the dial; those that wait for it are told C{cause}."""
-        self._cause, self.isOver = cause, True
-        self.running.cancel()
-
-    def end(self, result: Any) -> None:
-        """Tell the end to all that wait."""
-        if isinstance(result, Failure) and self._cause is not None:
-            result = Failure(self._cause)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(result)
 
 
 class Dialer:
@@ -141,7 +76,7 @@ class Dialer:
     ) -> None:
         """
         @param build: makes the protocol for a dialed node.
-        @param setUp: see L{SetUp}.
+        @param setUp: see L{SetUp<devp2p_tx.node.dial.SetUp>}.
         @param policy: which addresses may be contacted.
         @param memory: is told how dials ended, for the next start.
         @param names: what looks up host names.
@@ -150,9 +85,10 @@ class Dialer:
         """
         self.plan = plan
         self._reactor, self._seconds = reactor, seconds
-        self._setUp = setUp
         self._metrics, self._policy = metrics, policy
+        self._notices = StaticNotices(reactor, seconds)
         self._connector = Connector(reactor, build, policy, names, seconds, budget, via)
+        self._reaching = Reaching(self._connector, setUp, plan)
         self._memory = memory
         self._candidates: Candidates | None = None
         self._reading: Deferred[Any] | None = None
@@ -176,6 +112,7 @@ class Dialer:
     def stop(self) -> Deferred[Any]:
         """Give up what is under way; fires when all of it has ended."""
         self._running = False
+        self._notices.stop()
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -209,7 +146,37 @@ class Dialer:
         if (bootnode := self.plan.next_fallback(now)) is not None:
             self._begin(Dial([bootnode], ConnectionFlags.DYNAMIC_DIALED))
         self._dialCandidate()
+        self._notices.waiting(self.plan.waiting, self.plan.static_places, self.plan.places.max_peers)
         self._rearm(now)
+
+    # What the owner reports.
+
+    def addStatic(self, node: Node) -> None:
+        """Dial a node for ever, at this address first; log if it will never be dialed there."""
+        self.plan.add_static(node)
+        fault = self.plan.fault(node)
+        if fault is not None and self.plan.max_active:
+            self._notices.refused(node, fault)
+
+    def removeStatic(self, nodeId: bytes) -> None:
+        """Dial a node no more."""
+        self.plan.remove_static(nodeId)
+        self._notices.forget(nodeId)
+
+    def peerAdded(self, node: Node, dialed: bool) -> None:
+        """A peer was added, dialed by us or not."""
+        self.plan.peer_added(node.node_id, dialed)
+        self._notices.connected(node)
+
+    def peerRemoved(self, node: Node, lasted: float, reason: BaseException) -> None:
+        """
+        A peer was dropped.
+
+        @param lasted: for how long it was one (seconds).
+        """
+        self.plan.peer_removed(node.node_id)
+        if self._running and self.plan.is_static(node.node_id):
+            self._notices.left(node, lasted, reason)
 
     # Candidates.
 
@@ -326,65 +293,37 @@ class Dialer:
         def ended(result: Any) -> None:
             self._dials.discard(dial)
             if isinstance(result, Failure):
+                self._note(dial)
                 result.cleanFailure()  # its traceback knows all that was dialed with, which is to be freed at once
             self.evaluate()
             dial.end(result)
 
         dial.running.addBoth(ended)
 
+    def _note(self, dial: Dial) -> None:
+        """A dial failed: log that, if it is of a static node, unless that is a peer by another way."""
+        trouble = dial.trouble
+        if trouble is None or dial.isOver or not self.plan.is_static(dial.nodeId) or dial.nodeId in self.plan.places:
+            return
+        mayBecomePeer = trouble.kind.endswith(reason_text(DisconnectReason.ALREADY_CONNECTED))  # both dialed at once
+        if not mayBecomePeer or self.plan.failures_of(dial.nodeId) > 1:
+            self._notices.failed(trouble)
+
     async def _dial(self, dial: Dial) -> Any:
         """Dial a node at one address after the other, until it is a peer, or it is clear that it will be none."""
         self._metrics.count("dials")
         try:
-            peer = await self._dialEach(dial)
+            peer = await self._reaching.reach(dial)
             self._metrics.count("dials_succeeded")
             return peer
         except Exception as error:
             if not dial.isReached:
                 self._metrics.count("dial_errors", kind=_kind(error))
+            dial.trouble = dial.trouble or Trouble.of(dial.nodes[0], error)
             raise
         finally:
             self.plan.dial_done(dial.nodeId)
 
-    async def _dialEach(self, dial: Dial) -> Any:
-        for node in dial.nodes[:-1]:
-            try:
-                return await self._try(node, dial)
-            except _FINAL:
-                raise
-            except Exception:
-                if dial.isOver:
-                    raise
-        return await self._tryOrSearch(dial.nodes[-1], dial)
-
-    async def _tryOrSearch(self, node: Node, dial: Dial) -> Any:
-        """Dial a node; a static one that is not where we thought is searched for, and dialed once more."""
-        isSearched = ConnectionFlags.STATIC_DIALED in dial.flags and node.hostname is None
-        if node.host is None:
-            found, isSearched = await self._connector.search(node, self.plan), False
-            if found is None:
-                raise InvalidNode(f"nobody knows where node {node.node_id.hex()[:16]} is")
-            node = found
-        try:
-            return await self._try(node, dial)
-        except ConnectError:
-            elsewhere = await self._connector.search(node, self.plan) if isSearched else None
-            if elsewhere is None:
-                raise
-        return await self._try(elsewhere, dial)
-
-    async def _try(self, node: Node, dial: Dial) -> Any:
-        try:
-            transport = await self._connector.connect(node, dial.byUser)
-        except Exception as error:
-            _log.debug("cannot connect to {node}: {error}", node=format_node(node), error=error)
-            raise
-        dial.isReached = True
-        return await self._setUp(transport, dial.flags, node)
-
-
-#: After these a node is not tried at another address: it was reached, or it was given up.
-_FINAL = PeerRejected, PeerDisconnected, ServerStopped, CancelledError
 
 #: Errors that are counted by their names.
 _KINDS = ConnectError, DNSLookupError, AddressRefused, OverBudget, ProxyError

@@ -63,7 +63,7 @@ class Orders:
 
     def addStatic(self, node: Node) -> None:
         """Dial a node for ever, this address of it first."""
-        self._post(partial(self._change, partial(self._dialer.plan.add_static, node)))
+        self._post(partial(self._change, partial(self._dialer.addStatic, node)))
 
     def setTrusted(self, node: Node, trusted: bool) -> None:
         """Trust a node, or no longer; a connection of it that is there is told."""
@@ -85,7 +85,7 @@ class Orders:
         return removed.when()
 
     def _remove(self, nodeId: bytes, removed: OneShot[None]) -> None:
-        self._dialer.plan.remove_static(nodeId)
+        self._dialer.removeStatic(nodeId)
         self._dialer.giveUp(nodeId, PeerDisconnected(DisconnectReason.REQUESTED, remote=False))
         for conn in [each for each in self._conns if each.isOf(nodeId)]:
             conn.transport.disconnect(DisconnectReason.REQUESTED)

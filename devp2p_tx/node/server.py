@@ -250,7 +250,7 @@ class Server(service.Service):
         self._discovery.start(there.listening, lambda: there.versions, there.isLocal)
         self._nat.start(*self._discovery.sockets)
         for node in self.config.staticNodes:
-            self._dialer.plan.add_static(node)
+            self._dialer.addStatic(node)
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
         if self.config.maxDialed:
@@ -374,26 +374,25 @@ class Server(service.Service):
     def _launch(self, conn: Conn, matches: list[Match[ICapability]]) -> None:
         peer = conn.peer = Peer(conn, matches, self._seconds())
         self._peers[peer.node.node_id] = peer
-        self._dialer.plan.peer_added(peer.node.node_id, bool(peer.flags & DIALED))
+        self._dialer.peerAdded(peer.node, bool(peer.flags & DIALED))
         peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
         if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
             self._discovery.local.note_reached(ip)
         self._noPeers.changed()
         self._notices.connected(peer)
-        if self._dialer.plan.is_static(peer.node.node_id):
-            self._makeRoom()
+        self._makeRoom(peer)
         conn.transport.start(matches, peer, self._notices.observer(peer))
 
-    def _makeRoom(self) -> None:
-        """A static node was added: if there are too many peers now, one that the user did not name gives way."""
-        if (nodeId := self._places.give_way()) is not None:
-            _log.info("peer {peer} gives way to a static node", peer=self._peers[nodeId])
+    def _makeRoom(self, peer: Peer) -> None:
+        """A peer was added: if it is static, and there are too many now, one that the user did not name gives way."""
+        if (nodeId := self._places.give_way(peer.node.node_id)) is not None:
+            _log.info("peer {peer} gives way to static {other}", peer=self._peers[nodeId], other=peer)
             self._peers[nodeId].disconnect(DisconnectReason.TOO_MANY_PEERS)
 
     def _drop(self, peer: Peer, reason: BaseException) -> None:
         """A peer is gone; those who hear of it find it gone from L{peers}."""
         del self._peers[peer.node.node_id]
-        self._dialer.plan.peer_removed(peer.node.node_id)
+        self._dialer.peerRemoved(peer.node, self._seconds() - peer.created, reason)
         self._notices.dropped(peer, reason)
         self._noPeers.changed()
         self._dialer.evaluate()

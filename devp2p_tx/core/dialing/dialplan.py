@@ -119,10 +119,15 @@ class DialPlan:
         """Whether a node is dialed for ever."""
         return node_id in self._static
 
+    def failures_of(self, node_id: bytes) -> int:
+        """How many dials of a static node failed in a row."""
+        static = self._static.get(node_id)
+        return 0 if static is None else static.failures
+
     @property
-    def static_ids(self) -> list[bytes]:
-        """The ids of the static nodes, in the order in which they were added."""
-        return list(self._static)
+    def static_places(self) -> int:
+        """How many places there would have to be for all static nodes to be peers."""
+        return sum(not self.places.is_trusted(node_id) for node_id in self._static)
 
     def addresses_of(self, node_id: bytes) -> list[Node]:
         """A static node at each of its addresses that may be contacted, in the order in which they are to be tried."""
@@ -227,15 +232,13 @@ class DialPlan:
         return self.places.free_static - len(rivals)
 
     @property
-    def waiting(self) -> list[bytes]:
-        """The ids of the static nodes that wait for a place, since static peers and dials take all of C{max_peers}."""
+    def waiting(self) -> list[Node]:
+        """The static nodes that wait for a place, since static peers and dials take all of C{max_peers}."""
         if self._free_static > 0 or not self.max_active:
             return []
-        return [
-            each
-            for each in self._static
-            if not self.places.is_trusted(each) and self.check_static(each) in (None, Refusal.RECENTLY_DIALED)
-        ]
+        idle = [each for each in self._static if not self.places.is_trusted(each)]
+        passing = None, Refusal.RECENTLY_DIALED
+        return [self._static[each].nodes[0] for each in idle if self.check_static(each) in passing]
 
     def next_fallback(self, now: float) -> Node | None:
         """The bootnode to dial now, if it has come to that; it counts as started."""
@@ -289,6 +292,10 @@ class DialPlan:
         """Why none of the places where a node may be can be dialed: the reason of the first, if all have one."""
         faults = [self._fault(node, by_user) for node in nodes]
         return faults[0] if all(faults) else None
+
+    def fault(self, node: Node) -> Refusal | None:
+        """Why a static node will never be dialed where the user says that it is."""
+        return Refusal.SELF if node.node_id == self._self_id else self._fault(node, by_user=True)
 
     def _fault(self, node: Node, by_user: bool) -> Refusal | None:
         """Why a node cannot be dialed where it is said to be; a static one without an address is searched for."""

@@ -76,20 +76,21 @@ class Places:
         self._leaving.discard(node_id)
         self._classify(node_id)
 
-    def give_way(self) -> bytes | None:
+    def give_way(self, node_id: bytes) -> bytes | None:
         """
-        Take its place from the youngest peer that the user did not name, if there are too many peers.
+        A peer was added: if it is static, and there are too many, take the place of the youngest that the user did not
+        name.
 
         @return: the id of that peer, which is to be disconnected.
         """
-        if self.taken <= self.max_peers:
+        if self._classes.get(node_id) is not PeerClass.STATIC or self.taken <= self.max_peers:
             return None
         strangers = PeerClass.DIALED, PeerClass.INBOUND
-        for node_id in reversed(self._peers):
-            if self._classes.get(node_id) in strangers:
-                self._leaving.add(node_id)
-                self._classify(node_id)
-                return node_id
+        for other in reversed(self._peers):
+            if self._classes.get(other) in strangers:
+                self._leaving.add(other)
+                self._classify(other)
+                return other
         return None
 
     # What follows.

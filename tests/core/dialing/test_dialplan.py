@@ -193,9 +193,9 @@ class SlotTests(LedgerTestCase):
             Round(2, connected=(2, 3)),
             Round(100),
         )
-        self.assertEqual(plan.waiting, [node(1).node_id, node(4).node_id])
+        self.assertEqual(plan.waiting, [node(1), node(4)])
         self.play(plan, Round(101, dropped=(2,), dials=(1,)))
-        self.assertEqual(plan.waiting, [node(2).node_id, node(4).node_id])
+        self.assertEqual(plan.waiting, [node(2), node(4)])
         self.play(plan, Round(150, failed=(1,), dropped=(3,), dials=(2, 3)))
 
     def test_trusted(self) -> None:
@@ -203,10 +203,10 @@ class SlotTests(LedgerTestCase):
         plan = make_plan(max_peers=1, max_dialed=1)
         plan.places.set_trusted(node(3).node_id, True)
         self.play(plan, Round(0, add=(1, 2, 3, 4), dials=(1, 3)))
-        self.assertEqual(plan.waiting, [node(2).node_id, node(4).node_id])
+        self.assertEqual(plan.waiting, [node(2), node(4)])
         plan.places.set_trusted(node(4).node_id, True)
         self.play(plan, Round(1, dials=(4,)), Round(2, connected=(1, 3, 4)))
-        self.assertEqual(plan.waiting, [node(2).node_id])
+        self.assertEqual(plan.waiting, [node(2)])
         plan = make_plan(max_peers=0, max_dialed=0)
         plan.places.set_trusted(node(2).node_id, True)
         self.play(plan, Round(0, add=(1, 2), dials=(2,)))
@@ -549,7 +549,7 @@ class LongRunTests(SynchronousTestCase):
             if due is not None:
                 self.assertGreater(due, now)
             isFull = len(dialing) + len(peers) == max_peers
-            self.assertEqual({numbers[each] for each in plan.waiting}, idle if isFull else set())
+            self.assertEqual({numbers[each.node_id] for each in plan.waiting}, idle if isFull else set())
             if not isFull and len(dialing) < max_active:
                 self.assertFalse([number for number in idle if now >= started.get(number, -999) + MAX_BACKOFF])
             now = due if due is not None and random.random() < 0.5 else now + random.uniform(0, 20)

@@ -83,12 +83,13 @@ class CountTests(SynchronousTestCase):
         places = Places(2, 1, [D])
         for each in (A, B, D):
             places.add(each, False)
-        self.assertIsNone(places.give_way())
+        self.assertIsNone(places.give_way(D))
         places.set_static(C, True)
         places.add(C, True)
-        self.assertEqual(places.give_way(), B)
+        self.assertEqual([places.give_way(each) for each in (A, D)], [None, None])
+        self.assertEqual(places.give_way(C), B)
         self.assertEqual((places.taken, B in places, len(places)), (2, True, 4))
-        self.assertIsNone(places.give_way())
+        self.assertIsNone(places.give_way(C))
         places.remove(B)
         self.assertEqual((places.taken, B in places), (2, False))
         places.remove(C)
@@ -102,7 +103,7 @@ class CountTests(SynchronousTestCase):
             places.set_static(each, True)
             places.add(each, True)
         places.add(D, True)
-        self.assertIsNone(places.give_way())
+        self.assertEqual([places.give_way(each) for each in (A, B, D)], [None] * 3)
 
     @settings(max_examples=60)
     @given(st.lists(st.tuples(st.integers(0, 6), st.sampled_from("adtTsSrg"))))
@@ -125,7 +126,7 @@ class CountTests(SynchronousTestCase):
                 peers.pop(each, None)
                 leaving.discard(each)
                 places.remove(each)
-            elif step == "g" and (gone := places.give_way()) is not None:
+            elif step == "g" and (gone := places.give_way(each)) is not None:
                 leaving.add(gone)
             there = [each for each in peers if each not in leaving]
             self.assertEqual(places.taken, len([each for each in there if each not in trusted]))
