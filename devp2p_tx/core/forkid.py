@@ -20,9 +20,17 @@ TIME_THRESHOLD = 1438269973
 
 
 class ForkMismatch(RemoteProtocolError):
-    """The remote node follows another chain, or one of us has an outdated program."""
+    """
+    The remote node follows another chain, or one of us has an outdated program.
+
+    @ivar remote: the fork id of the remote node; C{None} if it is not known.
+    """
 
     reason = DisconnectReason.SUBPROTOCOL_ERROR
+
+    def __init__(self, text: str, remote: ForkID | None = None) -> None:
+        super().__init__(text)
+        self.remote = remote
 
 
 class RemoteStale(ForkMismatch):
@@ -135,12 +143,12 @@ class ForkFilter:
         """
         passed = self._passed(head, time)
         if remote.checksum == self._checksums[passed]:
-            self._check_same(remote.next, passed, head, time)
+            self._check_same(remote, passed, head, time)
         elif remote.checksum in self._checksums[:passed]:  # rule 2: it is syncing, if it knows what comes next
             if self._forks[self._checksums.index(remote.checksum)] != remote.next:
-                raise RemoteStale("remote needs update")
+                raise RemoteStale("remote needs update", remote)
         elif remote.checksum not in self._checksums[passed:]:  # rule 3: we are syncing; rule 4: different chains
-            raise LocalIncompatible("local incompatible or needs update")
+            raise LocalIncompatible("local incompatible or needs update", remote)
 
     def _passed(self, head: int, time: int) -> int:
         """How many forks are behind us. As soon as one is not, no later one counts: a time says nothing before."""
@@ -149,16 +157,16 @@ class ForkFilter:
                 return index
         return len(self._forks)
 
-    def _check_same(self, following: int, passed: int, head: int, time: int) -> None:
+    def _check_same(self, remote: ForkID, passed: int, head: int, time: int) -> None:
         """
         Rules 1a and 1b: both are between the same forks, and what it announces must not be one we have passed unaware.
 
         Its number is a time if our own next fork would be one, or if it is too large for a block number.
         """
         by_time = passed >= len(self._block_forks) and bool(self._time_forks)
-        reached = time if by_time else head
+        reached, following = time if by_time else head, remote.next
         if following > 0 and (reached >= following or (following > TIME_THRESHOLD and time >= following)):
-            raise LocalIncompatible("local incompatible or needs update")
+            raise LocalIncompatible("local incompatible or needs update", remote)
 
 
 # Figures from go-ethereum 1.17.10 (2026-10-23); tests.interop.interop_networks compares them.

@@ -36,6 +36,7 @@ from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import DNSTrees, TextResolver
 from devp2p_tx.net.discovery.kademlia import KademliaNode
+from devp2p_tx.net.discovery.sourcehealth import CountedResolver
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostaddresses import networksOf
 from devp2p_tx.net.hostnames import HostNames
@@ -43,6 +44,7 @@ from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.forks import ForkTally
 from devp2p_tx.node.listeners import Listening
 from devp2p_tx.node.opening import CannotOpen
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
@@ -87,6 +89,7 @@ class Discovery:
 
     @ivar discv4: discovery v4, if it is on, while it runs.
     @ivar discv5: discovery v5, likewise.
+    @ivar forks: the fork ids of the nodes that were found.
     """
 
     def __init__(
@@ -118,9 +121,11 @@ class Discovery:
         self._seconds, self._unixTime = seconds, unixTime
         self._random = random
         self._metrics = metrics
-        self._resolver = resolver
         self._recordChanged = recordChanged
         self._policy, self._names = policy, names
+        self.forks = ForkTally(config.chain, metrics)
+        self._resolver = CountedResolver(resolver, "dns", metrics, seconds)
+        self._candidates: Candidates | None = None
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
         self._isLocal = False  # only other programs of this host can reach us, so nobody else tells us of them
@@ -320,7 +325,16 @@ class Discovery:
         if not self._config.discovery:
             return None
         anchors = self._nodes(self._store.good_peers(min(MAX_ANCHORS, slots)))
-        return Candidates(anchors, self._sources(), self._reactor, self._seconds, self._metrics, slots)
+        sources = self._sources()
+        self._candidates = Candidates(anchors, sources, self._reactor, self._seconds, self._metrics, slots)
+        return self._candidates
+
+    def failing(self) -> dict[str, str]:
+        """The sources of nodes that fail wholly, each with the last reason."""
+        found = {f"{each.name} bootnodes": each.bootnodeHealth.trouble for each in self.protocols}
+        found["dns"] = self._resolver.trouble
+        found |= {} if self._candidates is None else self._candidates.ended
+        return {source: trouble for source, trouble in found.items() if trouble is not None}
 
     def _sources(self) -> list[INodeSource]:
         sources: list[INodeSource] = []
@@ -329,7 +343,7 @@ class Discovery:
             sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
         sources += [self._filtered(RandomWalkSource(protocol)) for protocol in self.protocols]
         if self._config.dnsTrees:
-            trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, self._resolver)
+            trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, lambda: self._resolver)
             sources.append(self._filtered(trees))
         return sources
 
@@ -337,7 +351,7 @@ class Discovery:
         """Only nodes of our chain, if there is one; to dial only: routing is everybody's."""
         if self._config.chain is None:
             return source
-        return FilteredSource(source, self._fetch, forkFilter(ForkFilter(self._config.chain)))
+        return FilteredSource(source, self._fetch, forkFilter(ForkFilter(self._config.chain), self.forks))
 
     def _fetch(self, node: Node) -> Deferred[Node]:
         if node.record is not None or not self.protocols:

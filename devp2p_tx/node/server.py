@@ -182,7 +182,7 @@ class Server(service.Service):
         self._orders = Orders(
             self._peers, self._conns, self._dialer, self._peerSet, self._post, lambda: not self._inbox
         )
-        tried = Tried(config, self.metrics, self._discovery, self._names)
+        tried = Tried(config, self.metrics, self._discovery, self._names, plan)
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
         self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
         self._listeners = Listeners(reactor, config.key, self._accepting)
@@ -393,6 +393,7 @@ class Server(service.Service):
         """A peer is gone; those who hear of it find it gone from L{peers}."""
         del self._peers[peer.node.node_id]
         self._dialer.peerRemoved(peer.node, self._seconds() - peer.created, reason)
+        self._discovery.forks.dropped(peer.node.ip, reason)
         self._notices.dropped(peer, reason)
         self._noPeers.changed()
         self._dialer.evaluate()

@@ -22,10 +22,12 @@ from zope.interface import implementer
 from devp2p_tx.core.dialing.fairmix import FairMix, Taken
 from devp2p_tx.core.enr.entries import ETH
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.forkid import ForkFilter, ForkID
+from devp2p_tx.core.forkid import ForkFilter, ForkID, ForkMismatch
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import DevP2PError, RemoteProtocolError, ServerStopped
+from devp2p_tx.errors import DevP2PError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.discovery.sourcehealth import FAILURES
+from devp2p_tx.node.forks import ForkTally
 
 #: How many nodes of one source are asked for their records at once.
 MAX_FILTERED = 16
@@ -150,17 +152,24 @@ def _quietly(failure: Failure) -> None:
         _log.failure("asking a candidate for its record", failure)
 
 
-def forkFilter(chain: ForkFilter) -> Callable[[Node], bool]:
-    """Whether a node's record says that it is of our chain (EIP-2124); one that says nothing is not."""
+def forkFilter(chain: ForkFilter, tally: ForkTally) -> Callable[[Node], bool]:
+    """
+    Return what decides whether a node's record says that it is of our chain (EIP-2124); one that says nothing is not.
+
+    @param tally: counts the fork ids.
+    """
 
     def passes(node: Node) -> bool:
-        fork = None if node.record is None else node.record.get(ETH)
-        if fork is None:
+        entry = None if node.record is None else node.record.get(ETH)
+        if entry is None:
             return False
+        fork = ForkID(*entry)
         try:
-            chain.check(ForkID(*fork), 0, 0)
-        except RemoteProtocolError:
+            chain.check(fork, 0, 0)
+        except ForkMismatch:
+            tally.refused(node.ip, fork, "candidate")
             return False
+        tally.fits(node.ip, fork)
         return True
 
     return passes
@@ -180,6 +189,8 @@ class Candidates:
 
     Of each source is counted how many nodes it gave (C{found}), how many of them were dialled, became peers
     (C{connected}), and stayed for a minute (C{useful}).
+
+    @ivar ended: the sources that failed for good, each with the reason.
     """
 
     def __init__(
@@ -198,6 +209,7 @@ class Candidates:
         """
         self._clock, self._seconds = clock, seconds
         self._metrics = metrics
+        self.ended: dict[str, str] = {}
         self._mix: FairMix[str, Node] = FairMix()
         self._anchors = deque(anchors)
         self._sources = {source.name: source for source in sources}
@@ -300,4 +312,7 @@ class Candidates:
         """A source gives no more; it stays in C{_reading}, and is not asked again."""
         self._mix.remove_source(name)
         if not failure.check(ServerStopped, SourceEnded):
+            kind = type(failure.value).__name__
+            self.ended[name] = f"it failed for good ({kind}: {failure.getErrorMessage()})"
+            self._metrics.count(FAILURES, source=name, reason=kind)
             _log.failure("source {name} ended", failure, name=name)

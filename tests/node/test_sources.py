@@ -18,6 +18,7 @@ from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.forkid import HOODI, MAINNET, ForkFilter, ForkID
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import ServerStopped, Timeout
+from devp2p_tx.node.forks import ForkTally
 from devp2p_tx.node.sources import (
     DELIVERS_FOR,
     MAX_FILTERED,
@@ -227,7 +228,9 @@ class ForkFilterTests(SynchronousTestCase):
     def passes(self, fork: ForkID | None) -> bool:
         """Whether a node with this fork id passes the filter of mainnet."""
         items = {} if fork is None else {b"eth": [fork.to_item()]}
-        return forkFilter(ForkFilter(MAINNET))(Node.from_record(Record.sign(PrivateKey(b"\1" * 32), 1, items)))
+        return forkFilter(ForkFilter(MAINNET), ForkTally(MAINNET, Metrics()))(
+            Node.from_record(Record.sign(PrivateKey(b"\1" * 32), 1, items))
+        )
 
     def test_our_chain(self) -> None:
         """Nodes of our chain pass, how far they have come being of no interest."""
@@ -239,10 +242,10 @@ class ForkFilterTests(SynchronousTestCase):
         self.assertFalse(self.passes(HOODI.fork_id(1, 1_800_000_000)))
         self.assertFalse(self.passes(ForkID(b"\1\2\3\4", 0)))
         self.assertFalse(self.passes(None))
-        self.assertFalse(forkFilter(ForkFilter(MAINNET))(node(1)))
+        self.assertFalse(forkFilter(ForkFilter(MAINNET), ForkTally(MAINNET, Metrics()))(node(1)))
         garbage = Record.sign(PrivateKey(b"\1" * 32), 1, {b"eth": b"garbage"})
         self.assertIsNone(garbage.get(entries.ETH))
-        self.assertFalse(forkFilter(ForkFilter(MAINNET))(Node.from_record(garbage)))
+        self.assertFalse(forkFilter(ForkFilter(MAINNET), ForkTally(MAINNET, Metrics()))(Node.from_record(garbage)))
 
 
 class CandidatesTestCase(SynchronousTestCase):

@@ -293,6 +293,11 @@ class DialPlan:
         faults = [self._fault(node, by_user) for node in nodes]
         return faults[0] if all(faults) else None
 
+    def static_faults(self) -> Counter[Refusal]:
+        """How many static nodes are never dialed, by why not."""
+        faults = (self._first_fault(static.nodes, by_user=True) for static in self._static.values())
+        return Counter(fault for fault in faults if fault is not None)
+
     def fault(self, node: Node) -> Refusal | None:
         """Why a static node will never be dialed where the user says that it is."""
         return Refusal.SELF if node.node_id == self._self_id else self._fault(node, by_user=True)

@@ -55,6 +55,7 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
+from devp2p_tx.net.discovery.sourcehealth import BootnodeHealth
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.families import ANYWHERE
@@ -121,6 +122,10 @@ class KademliaNode:
         self._bootnodes = list(settings.get("bootnodes", ()))
         self._random = settings.get("random") or SystemRandom()
         self._metrics = settings.get("metrics") or Metrics()
+        #: Which of the bootnodes answer.
+        self.bootnodeHealth = BootnodeHealth(
+            f"{self.name} bootnodes", (node.node_id for node in self._bootnodes), self._metrics
+        )
         self._policy = settings.get("policy") or AddressPolicy(lan=True, metrics=self._metrics)
         self._names = settings.get("names") or HostNames(reactor, self.seconds)
         checkInterval = settings.get("checkInterval", FAST_INTERVAL)
@@ -336,6 +341,7 @@ class KademliaNode:
         )
 
     def _querySucceeded(self, found: list[Node], node: Node) -> list[Node]:
+        self.bootnodeHealth.answered(node.node_id)
         if found:
             self._trackSuccess(node)
             self.table.track_success(found, self.seconds())
@@ -348,6 +354,7 @@ class KademliaNode:
     ) -> Failure | Deferred[list[Node]]:
         if attempts and isinstance(failure.value, Timeout):
             return self.query(node, target, attempts)
+        self.bootnodeHealth.failed(node.node_id, failure)
         if not isinstance(failure.value, (ServerStopped, CancelledError, OverBudget)):
             self._trackFailure(node)
         return failure
@@ -385,6 +392,7 @@ class KademliaNode:
         )
 
     def _answered(self, pong: Answer, node: Node) -> None:
+        self.bootnodeHealth.answered(node.node_id)
         if pong.enr_seq > node.seq:
             newest = self.requestENR(node)
             newest.addCallbacks(partial(self._passed, node), self._recordMissing, errbackArgs=(node,))
@@ -409,7 +417,9 @@ class KademliaNode:
             return failure  # a mistake of ours, to be logged
         if attempts and isinstance(error, Timeout):
             self._revalidate(node, attempts)
-        elif isinstance(error, OverBudget):
+            return None
+        self.bootnodeHealth.failed(node.node_id, failure)
+        if isinstance(error, OverBudget):
             self.table.on_unchecked(node)
         else:
             self.table.on_no_pong(node, self.seconds())
@@ -452,6 +462,8 @@ class KademliaNode:
         else:
             known = await self._names.resolve(node.hostname)
         usable = [ip for ip in known if ip.version in self._local.versions and self._policy.permits(ip, self.name)]
+        if not usable:
+            self.bootnodeHealth.unusable(node.node_id, known, self._local.versions)
         there = [replace(node, ip=ip, hostname=None) for ip in usable]
         if len(there) < 2:
             return there[0] if there else None
