@@ -18,8 +18,8 @@ from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.errors import InvalidNode, PeerDisconnected, PeerRejected, ServerStopped
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import Connector
-from devp2p_tx.node.staticnotices import Trouble
 from devp2p_tx.node.peer import ConnectionFlags
+from devp2p_tx.node.staticnotices import Trouble
 
 _log = Logger()
 

@@ -33,9 +33,9 @@ from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import PROTOCOL, Connector, Resolve
 from devp2p_tx.node.dial import Dial, Reaching, SetUp
-from devp2p_tx.node.staticnotices import StaticNotices, Trouble
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidate, Candidates
+from devp2p_tx.node.staticnotices import StaticNotices, Trouble
 
 _log = Logger()
 

@@ -41,7 +41,7 @@ class NoticeTestCase(ServerTestCase):
     def lines(self, level: LogLevel = LogLevel.warn) -> list[str]:
         """What was said of static nodes since the last call."""
         found = [formatEvent(event) for event in self.logged if event["log_level"] is level]
-        return [line for line in found if "static node" in line]
+        return [line for line in found if "static node" in line and "no peer for" not in line]
 
     def label(self, number: int, there: int | None = None) -> str:
         """How a line names a node."""
