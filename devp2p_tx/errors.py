@@ -174,6 +174,10 @@ class InvalidAddress(DevP2PError):
     """A network list or address, given by our user, that cannot be read."""
 
 
+class NameLookupError(DevP2PError):
+    """A name that the name servers of this system do not know, or none of them answered for; the text says which."""
+
+
 class InvalidNAT(DevP2PError):
     """A way through a NAT, given by our user, that cannot be read."""
 

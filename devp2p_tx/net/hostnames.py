@@ -16,7 +16,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
@@ -28,13 +27,12 @@ from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
+from devp2p_tx.net.nameservers import CONFIGURATION, NameServers
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0
 #: How many names the system is asked for at once.
 MAX_RESOLVING = 10
-#: Where name servers are asked.
-DNS_PORT = 53
 #: Addresses of one name that are used; all of them are tried.
 MAX_ADDRESSES = 8
 #: How long addresses hold if nobody says, and at most (seconds).
@@ -48,11 +46,11 @@ _log = Logger()
 
 
 class TTLResolver(Protocol):
-    """What is asked of a resolver; C{twisted.names.client} gives one."""
+    """What is asked of a resolver; each answers as C{IResolver} of Twisted has it."""
 
-    def lookupAddress(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
+    def lookupAddress(self, name: str) -> Deferred[Any]: ...
 
-    def lookupIPV6Address(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
+    def lookupIPV6Address(self, name: str) -> Deferred[Any]: ...
 
 
 @implementer(IAddress)
@@ -250,32 +248,30 @@ class HostNames:
 
 async def _askTTL(resolver: TTLResolver, name: str, version: int) -> float:
     lookUp = resolver.lookupAddress if version == 4 else resolver.lookupIPV6Address
-    answers, _, _ = await lookUp(name, timeout=[RESOLVE_TIMEOUT])
+    answers, _, _ = await lookUp(name)
     return min(min((float(answer.ttl) for answer in answers), default=DEFAULT_TTL), MAX_TTL)
 
 
-def systemTTLs(hostsFile: str = "/etc/hosts", configuration: str = "/etc/resolv.conf") -> TTLResolver:
+class SystemTTLs:
     """
-    What tells for how long addresses hold: the hosts file, as long as if nobody said, then the system's name servers.
-
-    It is made for a question, and keeps nothing that would have to be ended: no cache, no watch on its configuration.
+    For how long addresses hold: the hosts file, as long as if nobody said, then the system's name servers. It keeps
+    nothing that would have to be ended.
     """
-    from twisted.names import client, hosts, resolve  # a tenth of a second that only those with host names pay
 
-    resolvers: list[Any] = [hosts.Resolver(hostsFile.encode(), int(DEFAULT_TTL))]
-    if servers := _nameServers(configuration):
-        resolvers.append(client.Resolver(servers=[(server, DNS_PORT) for server in servers]))
-    chain: TTLResolver = resolve.ResolverChain(resolvers)
-    return chain
+    def __init__(self, reactor: Any, hostsFile: str = "/etc/hosts", configuration: str = CONFIGURATION) -> None:
+        """@param reactor: see L{NameServers}."""
+        from twisted.names.hosts import Resolver  # a tenth of a second that only those with host names pay
 
+        self._hosts: TTLResolver = Resolver(hostsFile.encode(), int(DEFAULT_TTL))
+        self._servers = NameServers(reactor, configuration)
 
-def _nameServers(configuration: str) -> list[str]:
-    try:
-        lines = Path(configuration).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    words = (line.split() for line in lines)
-    return [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
+    def lookupAddress(self, name: str) -> Deferred[Any]:
+        """See L{TTLResolver}."""
+        return self._hosts.lookupAddress(name).addErrback(lambda _: self._servers.lookupAddress(name))
+
+    def lookupIPV6Address(self, name: str) -> Deferred[Any]:
+        """See L{TTLResolver}."""
+        return self._hosts.lookupIPV6Address(name).addErrback(lambda _: self._servers.lookupIPV6Address(name))
 
 
 def isReal(reactor: Any) -> bool:

@@ -48,8 +48,9 @@ from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
-from devp2p_tx.net.discovery.dnstree import TextResolver, systemResolver
-from devp2p_tx.net.hostnames import HostNames, isReal, systemTTLs
+from devp2p_tx.net.discovery.dnstree import TextResolver
+from devp2p_tx.net.hostnames import HostNames, SystemTTLs, isReal
+from devp2p_tx.net.nameservers import NameServers
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
@@ -141,7 +142,7 @@ class Server(service.Service):
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
         policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
-        self._names = HostNames(reactor, self._seconds, systemTTLs if isReal(reactor) else None)
+        self._names = HostNames(reactor, self._seconds, partial(SystemTTLs, reactor) if isReal(reactor) else None)
         self._discovery = Discovery(
             config,
             reactor,
@@ -149,7 +150,7 @@ class Server(service.Service):
             unixTime,
             random,
             self.metrics,
-            resolver or systemResolver,
+            resolver or partial(NameServers, reactor),
             self._recordChanged,
             policy,
             self._names,

@@ -16,7 +16,7 @@ from twisted.names import dns
 from twisted.names.error import DNSQueryTimeoutError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from devp2p_tx.net import hostnames
+from devp2p_tx.net import nameservers
 from devp2p_tx.net.hostnames import (
     DEFAULT_TTL,
     MAX_ADDRESSES,
@@ -26,9 +26,9 @@ from devp2p_tx.net.hostnames import (
     RESOLVE_TIMEOUT,
     RETRY,
     HostNames,
+    SystemTTLs,
     isReal,
     resolveHost,
-    systemTTLs,
 )
 from devp2p_tx.testing import MemoryNetwork
 
@@ -88,10 +88,10 @@ class PlayedServers:
         self.made += 1
         return self
 
-    def lookupAddress(self, name: str, timeout: Any = None) -> Deferred[Any]:
+    def lookupAddress(self, name: str) -> Deferred[Any]:
         return self._answer("v4", name, dns.A)
 
-    def lookupIPV6Address(self, name: str, timeout: Any = None) -> Deferred[Any]:
+    def lookupIPV6Address(self, name: str) -> Deferred[Any]:
         return self._answer("v6", name, dns.AAAA)
 
     def _answer(self, family: str, name: str, kind: int) -> Deferred[Any]:
@@ -340,15 +340,17 @@ class SystemTests(TestCase):
         self.server = LocalDNS()
         port: Any = reactor.listenUDP(0, self.server, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
-        self.patch(hostnames, "DNS_PORT", port.getHost().port)
+        self.patch(nameservers, "DNS_PORT", port.getHost().port)
         self.hosts, self.configuration = Path(self.mktemp()), Path(self.mktemp())
         self.hosts.write_text("34.1.1.9 near.example\n2a00::9 near.example\n")
         self.configuration.write_text("# made up\nsearch example\nnameserver\nnameserver 127.0.0.1\n")
 
     async def ttls(self, name: str, version: int) -> list[int]:
-        resolver = systemTTLs(str(self.hosts), str(self.configuration))
+        from twisted.internet import reactor
+
+        resolver = SystemTTLs(reactor, str(self.hosts), str(self.configuration))
         lookUp = resolver.lookupAddress if version == 4 else resolver.lookupIPV6Address
-        answers, _, _ = await lookUp(name, timeout=[5])
+        answers, _, _ = await lookUp(name)
         return [answer.ttl for answer in answers]
 
     async def test_hosts_file(self) -> None:
@@ -362,11 +364,25 @@ class SystemTests(TestCase):
         self.assertEqual(await self.ttls(NAME, 4), [77])
         self.assertEqual(self.server.queries, [NAME.encode()])
 
+    async def test_unreachable_server(self) -> None:
+        """The next one is asked, as for lists in DNS."""
+        self.configuration.write_text("nameserver fe80::1%nosuch\nnameserver 127.0.0.2\nnameserver 127.0.0.1\n")
+        self.assertEqual(await self.ttls(NAME, 4), [77])
+
     async def test_no_configuration(self) -> None:
-        """Without name servers nobody is asked."""
+        """Without name servers that of this host is asked, as glibc does."""
         self.configuration.unlink()
-        await self.assertFailure(Deferred.fromCoroutine(self.ttls(NAME, 4)), Exception)
-        self.assertEqual(self.server.queries, [])
+        self.assertEqual(await self.ttls(NAME, 4), [77])
+
+    async def test_bad_hosts_file(self) -> None:
+        """Lines that cannot be read cost only themselves; a file that is none, too."""
+        self.hosts.write_bytes(
+            b"\xff\xfe near.example\n# 34.1.1.8 near.example\nnear.example\nx near.example\n34.1.1.9 near.example\r\n"
+        )
+        self.assertEqual(await self.ttls("near.example", 4), [DEFAULT_TTL])
+        self.hosts.unlink()
+        self.hosts.mkdir()
+        self.assertEqual(await self.ttls(NAME, 4), [77])
 
 
 class FunctionTests(SynchronousTestCase):

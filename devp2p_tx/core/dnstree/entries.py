@@ -263,32 +263,46 @@ def _checked(text: str) -> str:
 
 def find_root(texts: Iterable[str], key: PublicKey) -> Root | None:
     """
-    The verified root among the TXT records of a name; C{None} if there is none.
+    Return the verified root with the highest number among the TXT records of a name; C{None} if there is no root.
 
-    @raise InvalidTree: there is one, and it is malformed or not signed by the owner of C{key}.
+    @raise InvalidTree: none of the roots there is well-formed and signed by the owner of C{key}; the error is
+        that of the first.
     """
+    found: list[Root] = []
+    errors: list[InvalidTree] = []
     for text in texts:
         if text.startswith(ROOT_PREFIX):
-            root = Root.parse(text)
-            if not root.is_signed_by(key):
-                raise InvalidTreeSignature("tree root not signed by the key of its URL")
-            return root
-    return None
+            try:
+                found.append(_verified(text, key))
+            except InvalidTree as error:
+                errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    return max(found, key=lambda root: root.seq, default=None)
+
+
+def _verified(text: str, key: PublicKey) -> Root:
+    root = Root.parse(text)
+    if not root.is_signed_by(key):
+        raise InvalidTreeSignature("tree root not signed by the key of its URL")
+    return root
 
 
 def find_entry(texts: Iterable[str], expected: str, parse_record: RecordParser = Record.from_text) -> Entry | None:
     """
-    The entry among the TXT records of a name: the first of a known type is judged; C{None} if there is none.
+    Return the entry among the TXT records of a name; C{None} if there is no text of a known type.
 
     @param expected: the hash that the name begins with.
-    @raise HashMismatch: it is another text than the one expected.
-    @raise InvalidTree: it is the text expected, and malformed.
+    @raise HashMismatch: there are texts of a known type, and none is the one expected.
+    @raise InvalidTree: the text expected is malformed.
     """
-    for text in texts:
-        if text.startswith((LINK_PREFIX, BRANCH_PREFIX, RECORD_PREFIX)):
-            if not _hash(text).startswith(from_base32(expected)):
-                raise HashMismatch("text does not match its hash")
+    known = [text for text in texts if text.startswith((LINK_PREFIX, BRANCH_PREFIX, RECORD_PREFIX))]
+    digest = from_base32(expected)
+    for text in known:
+        if _hash(text).startswith(digest):
             return parse_entry(text, parse_record)
+    if known:
+        raise HashMismatch("text does not match its hash")
     return None
 
 

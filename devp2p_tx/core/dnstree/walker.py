@@ -6,10 +6,11 @@ Rules:
   - Of a tree first the links are walked, in order, then the records, at random, so that no two clients meet the same
     nodes first. When all was seen the walk starts anew, mostly from the cache. Links lead to further trees; a tree that
     no link leads to any more is forgotten.
-  - The root is fetched again after half an hour, and after more than five entries failed: the tree may have changed. A
-    hash that changed there starts that subtree anew. A root with a lower number than the last is refused.
-  - An entry that fails is tried again, some times; then this walk goes on without it. A walk that found nothing but
-    failures waits for the next regular look at the root.
+  - When a tree's root is fetched again, and for how long an entry that cannot be had is left alone, is in
+    L{devp2p_tx.core.dnstree.tree}. A hash that changed in the root starts that subtree anew. A root with a lower number
+    than the last is refused. A walk that found nothing but failures waits for the next regular look at the root.
+  - What matches its hash is never anything else. So an entry that does not parse, or does not belong into its subtree,
+    is kept in the cache as such, reported once, and not asked for again.
   - Every step counts against a rate limit, also one served from the cache: whoever asks for the next record in a loop
     would keep a core busy.
 
@@ -19,40 +20,28 @@ One query is under way at a time. What to do comes out of L{TreeWalker.next}, an
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import NamedTuple
 
 from devp2p_tx.core.dnstree.entries import (
     Branch,
     Entry,
+    HashMismatch,
     InvalidTree,
     Leaf,
     Link,
     RecordParser,
-    Root,
     find_entry,
-    find_root,
     parse_url,
 )
+from devp2p_tx.core.dnstree.tree import RECHECK_INTERVAL, NoEntry, Subtree, WalkedTree
 from devp2p_tx.core.enr.record import Record
 
-#: Seconds after which whoever resolves names should give up on a query.
-QUERY_TIMEOUT = 5.0
-#: Seconds between two looks at a root.
-RECHECK_INTERVAL = 1800.0
-#: Entries that are kept, of all trees together.
+#: Entries that are kept, of all trees together, those that cannot be read included.
 CACHE_SIZE = 1000
 #: Steps per second, and how many may follow each other at once.
 RATE, BURST = 3.0, 10
-#: Entries that may fail before the root is fetched again.
-MAX_ENTRY_FAILURES = 5
-#: Failures of one entry after which a walk goes on without it; the root, which may have dropped it, is fetched before.
-MAX_ATTEMPTS = MAX_ENTRY_FAILURES + 2
-#: After more than so many failures of a root in a row, the seconds until the next attempt.
-ROOT_PAUSES = ((20, 10.0), (5, 5.0))
-#: Entries of one subtree that a walk remembers; further ones are ignored.
-MAX_ENTRIES = 50_000
 #: Trees that are walked at most; further links are ignored.
 MAX_TREES = 64
 
@@ -85,134 +74,16 @@ class Failed(NamedTuple):
 Step = Query | WaitUntil | Found | Failed
 
 
-class NoEntry(InvalidTree):
-    """A name without an entry of the kind expected."""
-
-
-class OutdatedRoot(InvalidTree):
-    """A root with a lower number than one seen before."""
-
-
-class MisplacedEntry(InvalidTree):
-    """A link among the records, or a record among the links."""
-
-
-class _Subtree:
-    """
-    One walk of a subtree.
-
-    @ivar root: its hash.
-    @ivar missing: the hashes to be visited that are known.
-    @ivar has_leaves: whether a leaf was visited.
-    @ivar incomplete: whether it went on without an entry that failed.
-    """
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-        self.missing = [root]
-        self.has_leaves = False
-        self.incomplete = False
-        self._seen = {root}
-        self._attempts: dict[str, int] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to visit."""
-        return not self.missing
-
-    def visited(self, digest: str, children: Iterable[str] = ()) -> None:
-        """An entry was visited; each of its children is to be, once, wherever else it is named."""
-        self.missing.remove(digest)
-        for child in children:
-            if child not in self._seen and len(self._seen) < MAX_ENTRIES:
-                self._seen.add(child)
-                self.missing.append(child)
-
-    def failed(self, digest: str) -> None:
-        """An entry could not be had; after some attempts the walk goes on without it."""
-        attempts = self._attempts[digest] = self._attempts.get(digest, 0) + 1
-        if attempts >= MAX_ATTEMPTS:
-            self.missing.remove(digest)
-            self.incomplete = True
-
-
-class _Tree:
-    """What is known of one tree, and when to do what."""
-
-    def __init__(self, link: Link, recheck_interval: float) -> None:
-        self.link = link
-        self.root: Root | None = None
-        self.records = self.links = _Subtree("")
-        self.found_links: set[str] = set()
-        self.entry_failures = 0
-        self._recheck_interval = recheck_interval
-        self._root_failures = 0
-        self._root_asked = float("-inf")
-        self._regular = False
-        self._pause_until = float("-inf")
-
-    def ready_at(self, now: float) -> float:
-        """The earliest time for the next step."""
-        if self.root_due(now):
-            return max(now, self._pause_until)
-        if not self.links.done or not self.records.done or self.records.has_leaves:
-            return now
-        return self._root_asked + self._recheck_interval
-
-    def root_due(self, now: float) -> bool:
-        """Whether the next step is fetching the root."""
-        if self.root is None or self.entry_failures > MAX_ENTRY_FAILURES:
-            return True
-        return now >= self._root_asked + self._recheck_interval
-
-    def ask_root(self, now: float) -> None:
-        """The root is being fetched."""
-        self._regular = now >= self._root_asked + self._recheck_interval
-        self._root_asked = now
-
-    def root_failed(self, now: float) -> None:
-        """It could not be had."""
-        self._root_failures += 1
-        self._pause_until = now + next((pause for count, pause in ROOT_PAUSES if self._root_failures > count), 0.0)
-
-    def update_root(self, texts: Sequence[str]) -> None:
-        """
-        Read the root.
-
-        @raise InvalidTree: there is none, it is not valid, or older than the last.
-        """
-        root = find_root(texts, self.link.key)
-        if root is None:
-            raise NoEntry("no root found")
-        if self.root is not None and root.seq < self.root.seq:
-            raise OutdatedRoot(f"tree root has number {root.seq}, after {self.root.seq}")
-        self.root = root
-        self._root_failures = self.entry_failures = 0
-        if self._outdated(self.links, root.links):
-            self.links = _Subtree(root.links)
-            self.found_links = set()
-        if self._outdated(self.records, root.records):
-            self.records = _Subtree(root.records)
-
-    def _outdated(self, subtree: _Subtree, root: str) -> bool:
-        """Whether to walk a subtree anew: it changed, or could not be had completely a while ago."""
-        return subtree.root != root or (self._regular and subtree.done and subtree.incomplete)
-
-    def choose(self, rng: Random) -> tuple[_Subtree, str]:
-        """The subtree and entry to visit next."""
-        if not self.links.done:
-            return self.links, self.links.missing[0]
-        if self.records.done:
-            self.records = _Subtree(self.records.root)
-        return self.records, rng.choice(self.records.missing)
+class _Unreadable(NamedTuple):
+    """In the cache, in the place of an entry: the text that matches the hash cannot be read."""
 
 
 class _Visit(NamedTuple):
     """What a query is for: an entry of a subtree, or the root if C{subtree} is C{None}."""
 
     name: str
-    tree: _Tree
-    subtree: _Subtree | None
+    tree: WalkedTree
+    subtree: Subtree | None
     digest: str
 
 
@@ -262,10 +133,10 @@ class TreeWalker:
         self._rng = rng
         self._parse_record = parse_record
         self._recheck_interval = recheck_interval
-        self._cache: OrderedDict[str, Entry] = OrderedDict()
+        self._cache: OrderedDict[str, Entry | _Unreadable] = OrderedDict()
         self._cache_size = cache_size
         self._limit = _RateLimit(rate, burst)
-        self._trees: dict[str, _Tree] = {}
+        self._trees: dict[str, WalkedTree] = {}
         self._start: set[str] = set()
         self._links: dict[str, set[str]] = {}
         self._query: _Visit | None = None
@@ -294,7 +165,7 @@ class TreeWalker:
             if self._query is not None:
                 return WaitUntil(None)
             tree = self._ready_tree(now)
-            if not isinstance(tree, _Tree):
+            if not isinstance(tree, WalkedTree):
                 return tree
             self._limit.take()
             self._query = self._visit(tree, now)
@@ -313,21 +184,26 @@ class TreeWalker:
             return
         try:
             if visit.subtree is None:
-                visit.tree.update_root(texts)
+                visit.tree.update_root(texts, now)
             else:
-                entry = find_entry(texts, visit.digest, self._parse_record)
-                if entry is None:
-                    raise NoEntry("no entry found")
-                self._remember(visit.digest, entry)
-                self._enter(visit, visit.subtree, entry)
+                self._read(visit, visit.subtree, texts)
         except InvalidTree as error:
-            self._failed(visit, str(error), now)
+            self._failed(visit, str(error), now, answered=True)
 
     def on_failure(self, name: str, now: float, reason: str = "name could not be resolved") -> None:
         """The name could not be resolved."""
         visit = self._take_query(name)
         if visit is not None:
-            self._failed(visit, reason, now)
+            self._failed(visit, reason, now, answered=False)
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """The domains of the trees given by L{add_tree} whose root failed when last asked for, each with the reason."""
+        return {
+            tree.link.domain: tree.root_error
+            for location, tree in self._trees.items()
+            if location in self._start and tree.root_error
+        }
 
     def _take_query(self, name: str) -> _Visit | None:
         visit = self._query
@@ -336,7 +212,7 @@ class TreeWalker:
         self._query = None
         return visit
 
-    def _ready_tree(self, now: float) -> _Tree | WaitUntil:
+    def _ready_tree(self, now: float) -> WalkedTree | WaitUntil:
         """A random tree that has something to do now, or when there will be one."""
         times = [(tree.ready_at(now), tree) for tree in self._trees.values()]
         if not times:
@@ -346,52 +222,72 @@ class TreeWalker:
             return WaitUntil(earliest)
         return self._rng.choice([tree for time, tree in times if time <= now])
 
-    def _visit(self, tree: _Tree, now: float) -> _Visit | None:
-        """Start the next step of a tree; C{None} if the cache ended it."""
+    def _visit(self, tree: WalkedTree, now: float) -> _Visit | None:
+        """Start the next step of a tree; C{None} if no query is needed for it."""
         if tree.root_due(now):
             tree.ask_root(now)
             return _Visit(tree.link.domain, tree, None, "")
         subtree, digest = tree.choose(self._rng)
         visit = _Visit(f"{digest}.{tree.link.domain}", tree, subtree, digest)
         entry = self._cache.get(digest)
-        if entry is None:
-            return visit
-        self._cache.move_to_end(digest)
-        try:
+        if entry is not None:
+            self._cache.move_to_end(digest)
             self._enter(visit, subtree, entry)
-        except MisplacedEntry as error:
-            self._failed(visit, str(error), now)
+        elif tree.is_absent(digest):
+            subtree.skip(digest)
+        else:
+            return visit
         return None
 
-    def _enter(self, visit: _Visit, subtree: _Subtree, entry: Entry) -> None:
+    def _read(self, visit: _Visit, subtree: Subtree, texts: Sequence[str]) -> None:
         """
-        Use an entry.
+        Use the answer to the query for an entry.
 
-        @raise MisplacedEntry: it does not belong into its subtree.
+        @raise InvalidTree: it is not there, for now.
         """
+        entry: Entry | _Unreadable | None
+        try:
+            entry = find_entry(texts, visit.digest, self._parse_record)
+        except HashMismatch:
+            raise
+        except InvalidTree as error:
+            entry = _Unreadable()
+            self._results.append(Failed(visit.name, str(error)))
+        if entry is None:
+            raise NoEntry("no entry found")
+        self._remember(visit.digest, entry)
+        misplaced = self._enter(visit, subtree, entry)
+        if misplaced:
+            self._results.append(Failed(visit.name, misplaced))
+
+    def _enter(self, visit: _Visit, subtree: Subtree, entry: Entry | _Unreadable) -> str:
+        """Use an entry; return why it does not belong into its subtree, empty if it does."""
         tree = visit.tree
-        if isinstance(entry, Link) and subtree is tree.records:
-            raise MisplacedEntry("link in record tree")
-        if isinstance(entry, Leaf) and subtree is tree.links:
-            raise MisplacedEntry("record in link tree")
         subtree.visited(visit.digest, entry.children if isinstance(entry, Branch) else ())
+        misplaced = ""
         if isinstance(entry, Leaf):
-            subtree.has_leaves = True
-            self._results.append(Found(entry.record))
+            if subtree is tree.links:
+                misplaced = "record in link tree"
+            else:
+                subtree.has_leaves = True
+                self._results.append(Found(entry.record))
         elif isinstance(entry, Link):
-            self._follow(tree, entry)
+            if subtree is tree.records:
+                misplaced = "link in record tree"
+            else:
+                self._follow(tree, entry)
         if subtree is tree.links:
             self._drop_links(tree)
+        return misplaced
 
-    def _failed(self, visit: _Visit, reason: str, now: float) -> None:
+    def _failed(self, visit: _Visit, reason: str, now: float, *, answered: bool) -> None:
         self._results.append(Failed(visit.name, reason))
         if visit.subtree is None:
-            visit.tree.root_failed(now)
+            visit.tree.root_failed(now, reason, answered=answered)
         else:
-            visit.tree.entry_failures += 1
-            visit.subtree.failed(visit.digest)
+            visit.tree.entry_failed(visit.subtree, visit.digest)
 
-    def _follow(self, tree: _Tree, link: Link) -> None:
+    def _follow(self, tree: WalkedTree, link: Link) -> None:
         tree.found_links.add(link.location)
         if self._add(link):
             self._links.setdefault(tree.link.location, set()).add(link.location)
@@ -401,10 +297,10 @@ class TreeWalker:
         if link.location not in self._trees:
             if len(self._trees) >= MAX_TREES:
                 return False
-            self._trees[link.location] = _Tree(link, self._recheck_interval)
+            self._trees[link.location] = WalkedTree(link, self._recheck_interval)
         return True
 
-    def _drop_links(self, tree: _Tree) -> None:
+    def _drop_links(self, tree: WalkedTree) -> None:
         """
         When all links of a tree were seen, forget those it had before, and the trees that none leads to any more.
 
@@ -423,7 +319,7 @@ class TreeWalker:
         self._trees = {location: known for location, known in self._trees.items() if location in reachable}
         self._links = {location: links for location, links in self._links.items() if location in reachable}
 
-    def _remember(self, digest: str, entry: Entry) -> None:
+    def _remember(self, digest: str, entry: Entry | _Unreadable) -> None:
         self._cache[digest] = entry
         if len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)

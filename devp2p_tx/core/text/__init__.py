@@ -1,5 +1,5 @@
 """
-Values of the command line that have a grammar of their own.
+Values of the command line, and files of the system, that have a grammar of their own.
 
-Public modules: C{advertise}, C{nat}.
+Public modules: C{advertise}, C{nat}, C{resolvconf}.
 """

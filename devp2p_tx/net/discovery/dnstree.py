@@ -4,11 +4,11 @@ Node lists in DNS (EIP-1459): L{devp2p_tx.core.dnstree} walks, this resolves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,11 +16,11 @@ from zope.interface import implementer
 
 from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.errors import ServerStopped
+from devp2p_tx.errors import NameLookupError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
 
-#: How long one name may take (seconds).
-LOOKUP_TIMEOUT = 5
+#: How long one name may take, whatever the resolver does (seconds).
+LOOKUP_TIMEOUT = 30.0
 
 #: The type of the DNS records that hold lists; an answer may have others, too (RFC 1035, 3.2.2).
 _TXT = 16
@@ -29,17 +29,9 @@ _log = Logger()
 
 
 class TextResolver(Protocol):
-    """What is asked of a resolver; C{twisted.names.client} gives one."""
+    """What is asked of a resolver, as C{IResolver} of Twisted has it; L{devp2p_tx.net.nameservers} has the system's."""
 
-    def lookupText(self, name: str, timeout: Any = None) -> Deferred[Any]: ...
-
-
-def systemResolver() -> TextResolver:
-    """A resolver for the name servers that this system is set up with."""
-    from twisted.names.client import createResolver  # a tenth of a second that only those with trees pay
-
-    resolver: TextResolver = createResolver()
-    return resolver
+    def lookupText(self, name: str) -> Deferred[Any]: ...
 
 
 @implementer(INodeSource)
@@ -70,6 +62,12 @@ class DNSTrees:
         self._asked: Deferred[Node] | None = None
         self._query: Deferred[Any] | None = None
         self._alarm: IDelayedCall | None = None
+        self._failing: dict[str, str] = {}
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """The domains of the lists that the user named and that cannot be read now, each with the reason."""
+        return self._failing
 
     def next(self) -> Deferred[Node]:
         """
@@ -127,12 +125,25 @@ class DNSTrees:
     def _resolve(self, name: str) -> None:
         query = self._query = maybeDeferred(self._lookup, name)  # a stranger's name may be none that can be asked for
         query.addCallbacks(self._answered, self._failed, callbackArgs=(name,), errbackArgs=(name,))
+        query.addBoth(lambda _: self._sayWhatFails())
         query.addBoth(lambda _: self._step())
+
+    def _sayWhatFails(self) -> None:
+        """One sentence when a list that the user named cannot be read, and one when it can be again."""
+        before, self._failing = self._failing, dict(self._walker.failing)
+        for domain in before.keys() - self._failing.keys():
+            _log.info("the DNS list {domain} can be read again", domain=domain)
+        for domain in self._failing.keys() - before.keys():
+            _log.warn(
+                "the DNS list {domain} cannot be read: {reason}; it is tried again from time to time",
+                domain=domain,
+                reason=self._failing[domain],
+            )
 
     def _lookup(self, name: str) -> Deferred[Any]:
         if self._resolver is None:
             self._resolver = self._makeResolver()
-        return self._resolver.lookupText(name, timeout=[LOOKUP_TIMEOUT])
+        return self._resolver.lookupText(name).addTimeout(LOOKUP_TIMEOUT, self._clock)
 
     def _answered(self, answer: Any, name: str) -> None:
         self._query = None
@@ -142,4 +153,12 @@ class DNSTrees:
 
     def _failed(self, failure: Failure, name: str) -> None:
         self._query = None
-        self._walker.on_failure(name, self._seconds(), f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
+        self._walker.on_failure(name, self._seconds(), _reason(failure))
+
+
+def _reason(failure: Failure) -> str:
+    if failure.check(NameLookupError):
+        return failure.getErrorMessage()
+    if failure.check(TimeoutError):
+        return f"no answer within {LOOKUP_TIMEOUT:g} s"
+    return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"

@@ -6,24 +6,26 @@ The cases of updates, links and empty trees follow go-ethereum C{p2p/dnsdisc/cli
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.dnstree import walker
+from devp2p_tx.core.dnstree import tree as tree_module
 from devp2p_tx.core.dnstree.building import make_tree
 from devp2p_tx.core.dnstree.entries import subdomain
+from devp2p_tx.core.dnstree.tree import (
+    MAX_ENTRY_FAILURES,
+    MAX_ROOT_RETRY,
+    RECHECK_INTERVAL,
+    ROOT_RETRY,
+    Subtree,
+)
 from devp2p_tx.core.dnstree.walker import (
     BURST,
-    MAX_ATTEMPTS,
-    MAX_ENTRY_FAILURES,
     MAX_TREES,
     RATE,
-    RECHECK_INTERVAL,
     Failed,
-    Found,
     Query,
     TreeWalker,
     WaitUntil,
@@ -31,63 +33,7 @@ from devp2p_tx.core.dnstree.walker import (
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import InvalidNode
 from tests.core.dnstree.examples import EXAMPLE, EXAMPLE_LINK, EXAMPLE_URL, KEY, publish, records, url
-
-EMPTY: Mapping[str, str] = {}
-
-
-class World:
-    """
-    A walker, a zone of names that answers its queries, and a clock.
-
-    @ivar zone: the TXT record of each name.
-    @ivar queries: the names asked for, in order.
-    @ivar failures: what failed, in order.
-    """
-
-    def __init__(self, *urls: str, zone: Mapping[str, str] = EMPTY, rate: float = 1e6, cache_size: int = 1000) -> None:
-        self.zone = dict(zone)
-        self.now = 0.0
-        self.queries: list[str] = []
-        self.failures: list[Failed] = []
-        self.walker = TreeWalker(urls, Random(1), rate=rate, cache_size=cache_size)
-
-    def step(self) -> Record | None:
-        """Take one step; the record if it found one."""
-        step = self.walker.next(self.now)
-        if isinstance(step, Found):
-            return step.record
-        if isinstance(step, Failed):
-            self.failures.append(step)
-        elif isinstance(step, Query):
-            self.queries.append(step.name)
-            if step.name in self.zone:
-                self.walker.on_answer(step.name, ["other", self.zone[step.name]], self.now)
-            else:
-                self.walker.on_failure(step.name, self.now)
-        else:
-            assert step.time is not None and step.time > self.now, "stuck"
-            self.now = step.time
-        return None
-
-    def find(self, count: int, steps: int = 2000) -> list[Record]:
-        """The next records, within a number of steps."""
-        found: list[Record] = []
-        for _ in range(steps):
-            record = self.step()
-            if record is not None:
-                found.append(record)
-                if len(found) == count:
-                    break
-        return found
-
-    def wait(self, steps: int = 2000) -> float:
-        """Step until there is nothing to do for a while; for how long."""
-        for _ in range(steps):
-            before = self.now
-            self.step()
-            if self.now - before > 1:
-                return self.now - before
-        raise AssertionError("always something to do")
+from tests.core.dnstree.world import FOREIGN, World
 
 
 class OneTreeTests(SynchronousTestCase):
@@ -273,16 +219,39 @@ class RootTests(SynchronousTestCase):
         self.assertEqual(world.find(1, 20), [])
         self.assertEqual(world.failures[0], Failed("n", "no root found"))
 
-    def test_pauses(self) -> None:
-        """A root that fails again and again is asked for at longer intervals."""
-        world = World(url("n"))
+    def root_times(self, world: World, count: int) -> list[float]:
+        """When the root is asked for, the first times."""
         times: list[float] = []
-        while len(times) < 30:
-            count = len(world.queries)
+        while len(times) < count:
+            asked = len(world.queries)
             world.step()
-            times += [world.now] * (len(world.queries) - count)
+            times += [world.now] * (len(world.queries) - asked)
+        return times
+
+    def test_pauses(self) -> None:
+        """A root that cannot be resolved is asked for at doubling intervals, up to five minutes."""
+        times = self.root_times(World(url("n")), 12)
         gaps = [later - time for time, later in pairwise(times)]
-        self.assertEqual(gaps, [0.0] * 5 + [5.0] * 15 + [10.0] * 9)
+        self.assertEqual(gaps, [5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300])
+        self.assertEqual((ROOT_RETRY, MAX_ROOT_RETRY), (5, 300))
+
+    def test_pauses_of_a_bad_root(self) -> None:
+        """A root that is none, or of another key, at most as rarely as a good one: its owner has to mend it."""
+        for text in ("enrtree-root:v1 e=x l=y", FOREIGN, "v=spf1 -all"):
+            times = self.root_times(World(url("n"), zone={"n": text}), 12)
+            gaps = [later - time for time, later in pairwise(times)]
+            self.assertEqual(gaps, [5, 10, 20, 40, 80, 160, 320, 640, 1280, RECHECK_INTERVAL, RECHECK_INTERVAL])
+
+    def test_failing(self) -> None:
+        """Which of the trees given have no valid root, and why; when it is there, it is no more."""
+        zone = publish("good", records(1, 3))
+        world = World(url("good"), url("bad"), zone=zone)
+        world.find(3)
+        self.assertEqual(world.walker.failing, {"bad": "name could not be resolved"})
+        world.zone |= publish("bad", records(10, 3))
+        world.now += MAX_ROOT_RETRY
+        world.find(20)
+        self.assertEqual(world.walker.failing, {})
 
     def test_pausesEnd(self) -> None:
         """After a success failures are counted anew."""
@@ -292,18 +261,19 @@ class RootTests(SynchronousTestCase):
         world.zone = publish("n", records(1, 3))
         world.find(3)
         asked = world.queries.count("n")
-        world.zone = {}
+        world.zone = {"n": "v=spf1 -all"}
         world.now += RECHECK_INTERVAL
         before = world.now
         world.find(1)
         self.assertEqual((world.queries.count("n"), world.now), (asked + 1, before))
+        self.assertEqual(world.walker.failing, {"n": "no root found"})
 
     def test_otherTreesMeanwhile(self) -> None:
         """While one tree pauses the others are walked."""
         nodes = records(1, 10)
         world = World(url("n"), url("gone"), zone=publish("n", nodes))
         self.assertEqual(set(world.find(100)), set(nodes))
-        self.assertEqual(world.queries.count("gone"), 6)
+        self.assertEqual(world.queries.count("gone"), 1)
         self.assertLess(world.now, 1)
 
 
@@ -324,98 +294,6 @@ class EmptyTreeTests(SynchronousTestCase):
         world.wait()
         world.zone = publish("n", records(1, 1), seq=2)
         self.assertEqual(world.find(1), records(1, 1))
-
-
-class BrokenEntryTests(SynchronousTestCase):
-    """Trees with entries that cannot be had."""
-
-    def break_entry(self, zone: dict[str, str], prefix: str, text: str | None = None) -> str:
-        """Remove or replace the text of some entry; its name."""
-        name = next(name for name, entry in zone.items() if entry.startswith(prefix))
-        if text is None:
-            del zone[name]
-        else:
-            zone[name] = text
-        return name
-
-    def test_record(self) -> None:
-        """Without one record the others are found, again and again."""
-        zone = publish("n", records(1, 20))
-        name = self.break_entry(zone, "enr:")
-        world = World(url("n"), zone=zone)
-        found = world.find(190)
-        self.assertEqual(len(set(found)), 19)
-        self.assertEqual({found.count(record) for record in found}, {10})
-        self.assertEqual({failed.name for failed in world.failures}, {name})
-        self.assertLess(world.queries.count(name), 12 * MAX_ATTEMPTS)
-
-    def test_hash(self) -> None:
-        """Nor does a record that a name server made up get through."""
-        zone = publish("n", records(1, 20))
-        self.break_entry(zone, "enr:", records(99, 1)[0].to_text())
-        world = World(url("n"), zone=zone)
-        self.assertNotIn(records(99, 1)[0], world.find(100))
-        self.assertIn("does not match", world.failures[0].reason)
-
-    def test_noEntry(self) -> None:
-        """A name that has other TXT records only is as good as none."""
-        zone = publish("n", records(1, 20))
-        name = self.break_entry(zone, "enr:", "v=spf1 -all")
-        world = World(url("n"), zone=zone)
-        self.assertEqual(len(set(world.find(100))), 19)
-        self.assertEqual(world.failures[0], Failed(name, "no entry found"))
-
-    def test_transient(self) -> None:
-        """An entry that fails now and then is found all the same."""
-        zone = publish("n", records(1, 3))
-        world = World(url("n"), zone=zone)
-        while not world.queries or world.queries[-1] == "n":
-            world.step()
-        world.zone = {}
-        while len(world.failures) < MAX_ATTEMPTS - 1:
-            world.step()
-        world.zone = zone
-        self.assertEqual(len(set(world.find(3))), 3)
-
-    def test_link(self) -> None:
-        """A link that cannot be had does not keep us from the records; it is tried again when the root is due."""
-        zone = publish("n", records(1, 3), "t1")
-        name = self.break_entry(zone, "enrtree://")
-        world = World(url("n"), zone=zone)
-        self.assertEqual(len(set(world.find(3))), 3)
-        zone[name] = url("t1")
-        world.zone = {**zone, **publish("t1", records(10, 3))}
-        world.now += RECHECK_INTERVAL
-        self.assertEqual(len(set(world.find(60))), 6)
-
-    def test_nothingLeft(self) -> None:
-        """A tree all of whose entries fail waits for the next look at its root, and is walked anew then."""
-        zone = publish("n", records(1, 1))
-        world = World(url("n"), zone={"n": zone["n"]})
-        self.assertGreater(world.wait(), RECHECK_INTERVAL / 2)
-        self.assertEqual({world.queries.count(name) for name in zone if name != "n"}, {MAX_ATTEMPTS})
-        world.zone = zone
-        self.assertEqual(world.find(1), records(1, 1))
-
-    def test_offline(self) -> None:
-        """When no name can be resolved any more the entries are not given up; the root is tried until it comes."""
-        zone = publish("n", records(1, 100))
-        world = World(url("n"), zone=zone)
-        found = world.find(10)
-        world.zone = {}
-        world.find(1, 200)
-        self.assertEqual(sum(failed.name != "n" for failed in world.failures), MAX_ENTRY_FAILURES + 1)
-        world.zone = zone
-        self.assertEqual(len(set(found + world.find(90))), 100)
-
-    def test_misplacedRecord(self) -> None:
-        """A record among the links, and a link among the records, are refused; also if the cache has them."""
-        tree = make_tree(1, records(1, 2), [url("t1")])
-        swapped = type(tree)(type(tree.root)(tree.root.links, tree.root.records, 1), tree.entries)
-        world = World(url("n"), zone=swapped.sign(KEY).to_txt("n"))
-        self.assertEqual(world.find(1, 100), [])
-        self.assertEqual({failed.reason for failed in world.failures}, {"record in link tree", "link in record tree"})
-        self.assertEqual(len(world.walker.locations), 1)
 
 
 class LinkTests(SynchronousTestCase):
@@ -519,7 +397,7 @@ class BoundTests(SynchronousTestCase):
     def test_hugeTree(self) -> None:
         """What a walk remembers of a tree is bounded."""
         limit = 100
-        self.patch(walker, "MAX_ENTRIES", limit)
-        subtree = walker._Subtree("root")
+        self.patch(tree_module, "MAX_ENTRIES", limit)
+        subtree = Subtree("root")
         subtree.visited("root", map(str, range(1000)))
         self.assertEqual(len(subtree.missing), limit - 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.names import dns
 from twisted.names.error import DNSNameError
 from twisted.trial.unittest import SynchronousTestCase
@@ -52,7 +53,6 @@ class TreeResolver:
     def __init__(self, atOnce: bool = True) -> None:
         self.texts: dict[str, list[dns.RRHeader]] = {}
         self.asked: list[str] = []
-        self.timeouts: list[Any] = []
         self.made = 0
         self.waiting: deque[tuple[str, Deferred[Any]]] = deque()
         self._atOnce = atOnce
@@ -72,10 +72,9 @@ class TreeResolver:
         """Publish one TXT record, of one or several strings."""
         self.texts[name] = [dns.RRHeader(name, dns.TXT, payload=dns.Record_TXT(*strings))]
 
-    def lookupText(self, name: str, timeout: Any = None) -> Deferred[Any]:
+    def lookupText(self, name: str) -> Deferred[Any]:
         """See C{IResolver}."""
         self.asked.append(name)
-        self.timeouts.append(timeout)
         if self._atOnce:
             return self._answer(name)
         question: Deferred[Any] = Deferred()
@@ -223,7 +222,7 @@ class AnswerTests(DNSTestCase):
         self.trees.stop()
         self.failureResultOf(asked, ServerStopped)
 
-    def refuse(self, name: str, timeout: Any = None) -> Deferred[Any]:
+    def refuse(self, name: str) -> Deferred[Any]:
         raise UnicodeError("label too long")
 
 
@@ -267,10 +266,47 @@ class PaceTests(DNSTestCase):
         self.assertLessEqual(len(self.resolver.asked) - early, 101)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
-    def test_timeout(self) -> None:
-        """The resolver is told how long a name may take."""
-        self.trees.next()
-        self.assertEqual((self.resolver.timeouts[0], LOOKUP_TIMEOUT), ([5], 5))
+
+class SaidTests(DNSTestCase):
+    """What the user is told of a list that he named."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.events: list[LogEvent] = []
+        globalLogPublisher.addObserver(self.events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+
+    def lines(self, level: LogLevel) -> list[str]:
+        """What was logged."""
+        return [formatEvent(event) for event in self.events if event.get("log_level") is level]
+
+    def test_said_once(self) -> None:
+        """That a list cannot be read, and why; and that it can be again."""
+        asked = self.trees.next()
+        self.clock.pump([1.0] * 600)
+        self.assertEqual(
+            self.lines(LogLevel.warn),
+            [f"the DNS list {DOMAIN} cannot be read: DNSNameError: {DOMAIN}; it is tried again from time to time"],
+        )
+        self.assertEqual(dict(self.trees.failing), {DOMAIN: f"DNSNameError: {DOMAIN}"})
+        self.resolver.publish(record(1))
+        self.clock.pump([1.0] * 310)
+        self.successResultOf(asked)
+        self.assertEqual(self.lines(LogLevel.info), [f"the DNS list {DOMAIN} can be read again"])
+        self.assertEqual(dict(self.trees.failing), {})
+
+    def test_two_lists(self) -> None:
+        """A bad list does not keep the nodes of the others from coming."""
+        self.resolver.publish(record(1))
+        trees = self.make(url("bad.example.org"), url(), url("worse.example.org"))
+        self.assertEqual(self.found(5, trees), {1})
+        self.assertEqual(set(trees.failing), {"bad.example.org", "worse.example.org"})
+
+    def test_links_of_others(self) -> None:
+        """A list that only a link leads to is not the user's business."""
+        self.resolver.publish(record(1), links=("gone.example.org",))
+        self.found(5)
+        self.assertEqual((self.lines(LogLevel.warn), dict(self.trees.failing)), ([], {}))
 
 
 class WaitingTests(DNSTestCase):
@@ -305,6 +341,17 @@ class WaitingTests(DNSTestCase):
             self.resolver.answer()
         self.assertEqual(self.successResultOf(second).record, record(1))
         self.assertEqual(self.resolver.asked.count(DOMAIN), 1)
+
+    def test_resolver_that_hangs(self) -> None:
+        """It is not waited for longer than a name may take, whatever it does; then the name is asked for again."""
+        self.trees.next()
+        self.clock.advance(LOOKUP_TIMEOUT - 0.1)
+        self.assertFalse(self.resolver.waiting[0][1].called)
+        self.clock.advance(0.2)
+        self.assertTrue(self.resolver.waiting[0][1].called)
+        self.clock.advance(5)
+        self.assertEqual(self.resolver.asked, [DOMAIN] * 2)
+        self.assertEqual(dict(self.trees.failing), {DOMAIN: "no answer within 30 s"})
 
     def test_stopped(self) -> None:
         """Who waits is told, the question is cancelled, and nothing is asked any more."""
