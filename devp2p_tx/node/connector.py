@@ -137,7 +137,7 @@ class Connector:
         @raise AddressRefused: none of them may.
         @raise OverBudget: there were too many of late.
         """
-        admits = self._policy.permits if byUser else self._policy.admits
+        admits = self._policy.permits if byUser else self._policy.admits_named
         admitted = [ip for ip in found if admits(ip, PROTOCOL)]
         if not admitted:
             raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted")

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
-from devp2p_tx.core.addressing.policy import AddressPolicy
+from devp2p_tx.core.addressing.policy import LOOPBACK_NETWORKS, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
@@ -44,6 +44,7 @@ from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.connector import PROTOCOL
 from devp2p_tx.node.forks import ForkTally
 from devp2p_tx.node.listeners import Listening
 from devp2p_tx.node.opening import CannotOpen
@@ -343,9 +344,20 @@ class Discovery:
             sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
         sources += [self._filtered(RandomWalkSource(protocol)) for protocol in self.protocols]
         if self._config.dnsTrees:
-            trees = DNSTrees(self._config.dnsTrees, self._reactor, self._seconds, self._random, lambda: self._resolver)
+            trees = DNSTrees(
+                self._config.dnsTrees,
+                self._reactor,
+                self._seconds,
+                self._random,
+                lambda: self._resolver,
+                self._mayBeListed,
+            )
             sources.append(self._filtered(trees))
         return sources
+
+    def _mayBeListed(self, ip: IPAddress) -> bool:
+        """Whether a list may name an address; what else speaks against it is found when it is to be dialed."""
+        return ip not in LOOPBACK_NETWORKS or self._policy.admits_named(ip, PROTOCOL)
 
     def _filtered(self, source: INodeSource) -> INodeSource:
         """Only nodes of our chain, if there is one; to dial only: routing is everybody's."""

@@ -33,6 +33,8 @@ BUILD_TIMEOUT = 900
 #: How much of what a build complains of is kept for a test's report (characters).
 MAX_COMPLAINT = 4096
 
+_GETH = "github.com/ethereum/go-ethereum"
+
 F = TypeVar("F", bound="ForeignProcess")
 
 _HERE = Path(__file__).resolve().parent
@@ -74,8 +76,10 @@ def _build(wanted: str, make: Callable[[Path], object]) -> Path:
         return made
 
 
-def _run(directory: Path, tool: str, *arguments: str) -> None:
+def _run(directory: Path, tool: str, *arguments: str) -> str:
     """
+    Run a tool, and give its output.
+
     @raise AssertionError: the tool is not there, or it failed.
     """
     if shutil.which(tool) is None:
@@ -92,6 +96,7 @@ def _run(directory: Path, tool: str, *arguments: str) -> None:
     )
     if done.returncode:
         raise AssertionError(f"{tool} {' '.join(arguments)} failed in {directory}:\n{done.stdout[-MAX_COMPLAINT:]}")
+    return done.stdout
 
 
 def _buildGeth() -> list[str]:
@@ -112,6 +117,21 @@ def _buildEthCodec() -> list[str]:
         _run(source, "go", "build", "-o", str(directory / "ethcodec"), ".")
 
     return [str(_build(f"ethcodec-{_digest(files)}", make) / "ethcodec")]
+
+
+def _buildDevp2p() -> list[str]:
+    """
+    The C{devp2p} tool of the go-ethereum that the peer is built with. It is built in the module's own folder, so that
+    its dependencies are the ones that the module names, with the checksums that it has.
+    """
+    source = _HERE / "go"
+
+    def make(directory: Path) -> None:
+        _run(source, "go", "mod", "download", _GETH)
+        module = _run(source, "go", "list", "-m", "-f", "{{.Dir}}", _GETH).strip()
+        _run(Path(module), "go", "build", "-mod=readonly", "-o", str(directory / "devp2p"), "./cmd/devp2p")
+
+    return [str(_build(f"devp2p-{_digest([source / 'go.mod', source / 'go.sum'])}", make) / "devp2p")]
 
 
 def _buildEthereumJS() -> list[str]:
@@ -153,6 +173,26 @@ def _attempt(build: Callable[[], list[str]]) -> list[str] | str:
         return f"{type(error).__name__}: {error}"
 
 
+def _built(build: Callable[[], list[str]]) -> list[str]:
+    """
+    @raise AssertionError: it could not be built.
+    """
+    built = _attempt(build)
+    if isinstance(built, str):
+        raise AssertionError(built)
+    return built
+
+
+def devp2p() -> list[str]:
+    """
+    How to run go-ethereum's C{devp2p} tool, after it was built. Its commands ask public nodes unless they are given
+    C{--bootnodes}, so run it only in a namespace without a way out.
+
+    @raise AssertionError: a tool is missing, or failed.
+    """
+    return _built(_buildDevp2p)
+
+
 # Processes.
 
 
@@ -168,10 +208,7 @@ class ForeignProcess(ToldProgram):
 
         @raise AssertionError: a tool is missing, or failed.
         """
-        built = _attempt(cls._builder)
-        if isinstance(built, str):
-            raise AssertionError(built)
-        return built
+        return _built(cls._builder)
 
     @classmethod
     async def start(cls, **flags: Any) -> Self:
@@ -381,3 +418,4 @@ if __name__ == "__main__":
     for kind in (GethPeer, EthereumJSPeer, SigpNode):
         kind.build()
     ethCodec()
+    devp2p()

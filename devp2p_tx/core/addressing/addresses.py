@@ -153,6 +153,15 @@ def embedded(ip: IPAddress) -> IPv4Address | None:
     return None
 
 
+def translated(ip: IPAddress) -> IPAddress:
+    """The IPv4 address that an IPv4-mapped or NAT64 address stands for; any other address as it is."""
+    if isinstance(ip, IPv6Address):
+        value = int(ip)
+        if value >> 32 in (_MAPPED, _NAT64):
+            return IPv4Address(value & 0xFFFFFFFF)
+    return ip
+
+
 @lru_cache(maxsize=PARSED_ADDRESSES)
 def parse_address(text: str) -> IPAddress:
     """
@@ -308,22 +317,30 @@ class DistinctNetSet:
     """
     Counts addresses by network, and refuses those above a limit.
 
-    It holds counts, not addresses: remove only what was added. IPv4 and IPv6 networks are counted apart.
+    It holds counts, not addresses: remove only what was added. IPv4 and IPv6 networks are counted apart; an address of
+    NAT64 is counted as the IPv4 address that it leads to.
 
-    @ivar subnet_bits: how many leading bits name a network.
     @ivar limit: how many addresses of one network are let in.
     """
 
-    __slots__ = ("_counts", "limit", "subnet_bits")
+    __slots__ = ("_bits_4", "_bits_6", "_counts", "limit")
 
-    def __init__(self, subnet_bits: int, limit: int) -> None:
-        self.subnet_bits = subnet_bits
+    def __init__(self, bits_4: int, bits_6: int, limit: int) -> None:
+        """
+        @param bits_4: how many leading bits of an IPv4 address name a network.
+        @param bits_6: likewise of an IPv6 address.
+        """
+        self._bits_4, self._bits_6 = bits_4, bits_6
         self.limit = limit
         self._counts: dict[int, int] = {}
 
+    def _key(self, ip: IPAddress) -> int:
+        bare = translated(ip)
+        return _prefix(bare, self._bits_4 if bare.version == 4 else self._bits_6)
+
     def add(self, ip: IPAddress) -> bool:
         """Count the address; false, and nothing is counted, if its network is full."""
-        key = _prefix(ip, self.subnet_bits)
+        key = self._key(ip)
         count = self._counts.get(key, 0)
         if count >= self.limit:
             return False
@@ -332,13 +349,13 @@ class DistinctNetSet:
 
     def remove(self, ip: IPAddress) -> None:
         """Give back one place of the address's network."""
-        key = _prefix(ip, self.subnet_bits)
+        key = self._key(ip)
         count = self._counts.pop(key, 0)
         if count > 1:
             self._counts[key] = count - 1
 
     def __contains__(self, ip: object) -> bool:
-        return isinstance(ip, (IPv4Address, IPv6Address)) and _prefix(ip, self.subnet_bits) in self._counts
+        return isinstance(ip, (IPv4Address, IPv6Address)) and self._key(ip) in self._counts
 
     def __len__(self) -> int:
         return sum(self._counts.values())

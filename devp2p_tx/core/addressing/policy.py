@@ -12,6 +12,8 @@ Rules, in this order:
     or to a provider who takes them for a scan of its network, whoever made us send them.
   - Except in I{home} networks, in which the node itself is; with C{lan} these are all networks that are used privately.
     Hosts of one home network may tell of each other, whatever network that is.
+  - Loopback addresses are contacted, too: other programs of this host are there. Only nodes that are on loopback
+    themselves may tell of them or be told of them, not lists of nodes or host names (L{AddressPolicy.admits_named}).
 
 What is refused is counted as C{addresses_refused}, by C{protocol} and C{reason}.
 """
@@ -21,7 +23,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-from devp2p_tx.core.addressing.addresses import FLAG_BITS, IPAddress, IPNetwork, Netlist, embedded, kinds, relay_fault
+from devp2p_tx.core.addressing.addresses import (
+    FLAG_BITS,
+    LOOPBACK,
+    IPAddress,
+    IPNetwork,
+    Netlist,
+    embedded,
+    kinds,
+    relay_fault,
+)
 from devp2p_tx.core.metrics import Metrics
 
 #: Networks that people use for themselves, by the IANA special-purpose registries: loopback, private, link-local,
@@ -30,6 +41,9 @@ LAN_NETWORKS = Netlist.parse(
     "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,169.254.0.0/16,100.64.0.0/10,198.18.0.0/15,"
     "::1/128,fc00::/7,fe80::/10,2001:2::/48"
 )
+
+#: Addresses of this host itself, written as such: one of NAT64 that leads to them is a host elsewhere.
+LOOPBACK_NETWORKS = Netlist.parse("127.0.0.0/8,::1/128")
 
 #: The counter of what was refused, and its reasons that are no L{AddressFault}: told by one who may not tell it; more
 #: than the budget of packets or connections allows.
@@ -97,7 +111,7 @@ class AddressPolicy:
         """Why an address that others named is not contacted, if it is not."""
         if self.lists and (listed := self.listed_fault(ip)) is not None:
             return listed
-        if self.is_reachable(ip) or any(ip in named for named in self._vouched.values()):
+        if self.is_reachable(ip) or ip in LOOPBACK_NETWORKS or any(ip in named for named in self._vouched.values()):
             return None
         return AddressFault.UNREACHABLE
 
@@ -140,6 +154,16 @@ class AddressPolicy:
         """Whether an address that C{sender} told may be contacted; C{None} is none."""
         if ip is None or self.relay_fault(sender, ip) is not None:
             self.count(protocol, RELAY)
+            return False
+        return self.admits(ip, protocol)
+
+    def admits_named(self, ip: IPAddress, protocol: str) -> bool:
+        """
+        Whether an address may be contacted that is from a public list of nodes, or what a candidate's host name means:
+        as L{admits}, but a loopback address there is none of ours, unless loopback is one of our networks.
+        """
+        if kinds(ip) & LOOPBACK and not self.is_reachable(ip):
+            self.count(protocol, AddressFault.UNREACHABLE)
             return False
         return self.admits(ip, protocol)
 

@@ -62,6 +62,7 @@ from devp2p_tx.core.discv4.packets import PacketType, WireEndpoint
 from devp2p_tx.core.discv4.relay import MAX_LOW_PORT, PROTOCOL, KnownNode, NodeTable, check_record, on_wire
 from devp2p_tx.core.discv4.replies import AwaitedReplies
 from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.loopback import LoopbackRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.nodeendpoint import endpoint4, endpoint6
 from devp2p_tx.core.enr.record import InvalidRecord, Record
@@ -158,6 +159,7 @@ class Discv4:
         """
         self.proofs: Proofs = EndpointProofs() if proofs is None else proofs
         self._local = local
+        self._own = LoopbackRecord(local)
         self._cryptography: Cryptography = OwnCryptography(local.key) if cryptography is None else cryptography
         self._table = table
         self._policy = AddressPolicy(lan=True) if policy is None else policy
@@ -561,7 +563,8 @@ class Discv4:
     def _on_enr_request(self, packet_hash: bytes, source: _Source) -> Refusal | None:
         if not self.proofs.is_proved(source.sender.node_id, source.ip, source.unix_time):
             return Refusal.UNKNOWN_NODE
-        response = packets.EnrResponse(packet_hash, self._record(source.unix_time).encoded)
+        record = self._own.record_for(source.ip, int(source.unix_time * 1000))
+        response = packets.EnrResponse(packet_hash, record.encoded)
         self._send(packets.encode_enr_response(self._cryptography, response), source.ip, source.port)
         return None
 

@@ -76,6 +76,7 @@ from devp2p_tx.core.discv5.session import (
     initiate,
 )
 from devp2p_tx.core.enr.local import LocalRecord
+from devp2p_tx.core.enr.loopback import LoopbackRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS
 from devp2p_tx.errors import (
@@ -131,6 +132,7 @@ class Discv5:
         """
         self.filter = PacketFilter() if packet_filter is None else packet_filter
         self._local = local
+        self._own = LoopbackRecord(local)
         self._table = table
         self._policy = AddressPolicy(lan=True) if policy is None else policy
         self._told = ToldNodes(local, table, self._policy)
@@ -436,7 +438,7 @@ class Discv5:
         )
         self._sessions.put(handshake.session)
         _, known_seq = packets.decode_whoareyou(packet.authdata)
-        own = self._record(unix_time)
+        own = self._own.record_for(call.ip, int(unix_time * 1000))
         self._send_handshake(call, handshake, own.encoded if known_seq < own.seq else b"", own.seq, now)
         return None
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
-from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.addresses import LOOPBACK, IPAddress, kinds
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.enr.local import LocalRecord
-from devp2p_tx.core.enr.nodeendpoint import VERSIONS, preferred_endpoint
+from devp2p_tx.core.enr.loopback import LoopbackRecord
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS, endpoint4, endpoint6, preferred_endpoint
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
 
@@ -50,6 +51,10 @@ class NodeTable(Protocol):
         """A node proved to have this record, and to be at C{ip} and C{port}, wherever the record says that it is."""
 
 
+#: What decides which nodes an asker may be told, and the address family that it asks over.
+_Standpoint = tuple[int, int]
+
+
 class ToldNodes:
     """
     The nodes that FINDNODE is answered with.
@@ -64,39 +69,42 @@ class ToldNodes:
         @param local: our record, which distance 0 is for.
         @param policy: says who may be told what.
         """
-        self._local = local
+        self._own = LoopbackRecord(local)
         self._table = table
         self._policy = policy
-        self._answers: dict[tuple[tuple[int, ...], int], list[bytes]] = {}
-        self._near: dict[int, dict[int, list[bytes]]] = {}
-        self._made: tuple[int, Record | None] = (0, None)
+        self._answers: dict[tuple[tuple[int, ...], _Standpoint], list[bytes]] = {}
+        self._near: dict[_Standpoint, dict[int, list[bytes]]] = {}
+        self._made = (0, 0)
 
     def fields(self, distances: tuple[int, ...], asker: IPAddress, unix_time: float) -> list[bytes]:
         """An answer, as L{nodes_fields} gives it."""
-        made = int(unix_time), self._local.record(int(unix_time * 1000))
+        own = self._own.record_for(asker, int(unix_time * 1000))
+        made = int(unix_time), own.seq
         if made != self._made:
             self._made = made
             self._answers.clear()
             self._near.clear()
         elif len(self._answers) >= MAX_REMEMBERED_ANSWERS:
             self._answers.clear()
-        standpoint = self._policy.standpoint(asker)
+        standpoint = self._policy.standpoint(asker), asker.version
         key = distances, standpoint
         fields = self._answers.get(key)
         if fields is None:
             near = self._near.setdefault(standpoint, {})
-            fields = self._answers[key] = nodes_fields(self._records(distances, near, asker))
+            fields = self._answers[key] = nodes_fields(self._records(distances, near, asker, own))
         return fields
 
-    def _records(self, distances: Iterable[int], near: dict[int, list[bytes]], asker: IPAddress) -> list[bytes]:
-        """C{near} is what is remembered of each distance for this kind of asker."""
+    def _records(
+        self, distances: Iterable[int], near: dict[int, list[bytes]], asker: IPAddress, own: Record
+    ) -> list[bytes]:
+        """C{near} is what is remembered of each distance for this kind of asker; C{own} is what distance 0 means."""
         records: list[bytes] = []
         for distance in dict.fromkeys(distances):
             if distance > ID_BITS:
                 continue
             there = near.get(distance)
             if there is None:
-                there = near[distance] = self._tellable(distance, asker)
+                there = near[distance] = self._tellable(distance, asker) if distance else [own.encoded]
             if there:
                 records += there
                 if len(records) >= MAX_RESULTS:
@@ -104,19 +112,18 @@ class ToldNodes:
         return records[:MAX_RESULTS]
 
     def _tellable(self, distance: int, asker: IPAddress) -> list[bytes]:
-        """The records of those at a distance who may be told."""
+        """The records at a distance that C{asker} may be told."""
         return [
-            record.encoded
-            for record, ip in self._nodes(distance)
-            if record is not None and self._policy.relay_fault(asker, ip) is None
+            node.record.encoded
+            for node in self._table.at_distance(distance)
+            if node.record is not None and self._may_be_told(node.record, node.ip, asker)
         ]
 
-    def _nodes(self, distance: int) -> Iterable[tuple[Record | None, IPAddress | None]]:
-        """The nodes at a distance, ourselves included."""
-        if distance == 0:
-            own = self._made[1]
-            return [] if own is None else [(own, preferred_endpoint(own).ip)]
-        return ((node.record, node.ip) for node in self._table.at_distance(distance))
+    def _may_be_told(self, record: Record, ip: IPAddress | None, asker: IPAddress) -> bool:
+        """Whether the address that we know may be told, and the record names no loopback address that may not."""
+        named = [endpoint.ip for endpoint in (endpoint4(record), endpoint6(record)) if endpoint.ip is not None]
+        loopback = [each for each in named if kinds(each) & LOOPBACK]
+        return all(self._policy.relay_fault(asker, each) is None for each in (ip, *loopback))
 
 
 def read_told(

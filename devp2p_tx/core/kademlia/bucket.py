@@ -15,8 +15,10 @@ N = TypeVar("N", bound=TableNode)
 BUCKET_SIZE = 16
 #: Nodes that wait for a place in a full bucket.
 MAX_REPLACEMENTS = 10
-#: Addresses of one network that a bucket takes, entries and replacements together, and the bits that name a network.
-BUCKET_IP_LIMIT, SUBNET_BITS = 2, 24
+#: Addresses of one network that a bucket takes, entries and replacements together.
+BUCKET_IP_LIMIT = 2
+#: Leading bits of IPv4 and IPv6 addresses that name a network: the smallest that the internet routes.
+BUCKET_BITS_4, BUCKET_BITS_6 = 24, 48
 
 
 class Entry(Generic[N]):
@@ -118,7 +120,7 @@ class Bucket(Generic[N]):
     def __init__(self) -> None:
         self.entries: dict[int, Entry[N]] = {}
         self.replacements: dict[int, Entry[N]] = {}
-        self.networks = DistinctNetSet(SUBNET_BITS, BUCKET_IP_LIMIT)
+        self.networks = DistinctNetSet(BUCKET_BITS_4, BUCKET_BITS_6, BUCKET_IP_LIMIT)
 
     @property
     def full(self) -> bool:

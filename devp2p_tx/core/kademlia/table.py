@@ -26,7 +26,7 @@ from random import Random  # noqa: TID251 - as a type: our owner makes it
 from typing import Generic, NamedTuple
 
 from devp2p_tx.core.addressing.addresses import DistinctNetSet, IPAddress, is_lan
-from devp2p_tx.core.kademlia.bucket import BUCKET_SIZE, SUBNET_BITS, Bucket, Entry, N, RevalidationQueue
+from devp2p_tx.core.kademlia.bucket import BUCKET_SIZE, Bucket, Entry, N, RevalidationQueue
 from devp2p_tx.core.kademlia.distance import ID_BITS, as_number
 
 #: How many buckets there are. Half of all nodes belong into the last, a quarter into the one before...
@@ -35,6 +35,9 @@ BUCKETS = 17
 SHARED_DISTANCE = ID_BITS - BUCKETS + 1
 #: Addresses of one network that the table takes.
 TABLE_IP_LIMIT = 10
+#: Leading bits of IPv4 and IPv6 addresses that name a network there. A company gets 65,536 /48s at once, in a /32, so
+#: one /32 counts like one /24 of IPv4.
+TABLE_BITS_4, TABLE_BITS_6 = 24, 32
 
 #: Seconds: the mean time between two checks is half of it, for new and for proved nodes.
 FAST_INTERVAL, SLOW_INTERVAL = 3.0, 9.0
@@ -126,7 +129,7 @@ class Table(Generic[N]):
         self._rng = rng
         self._admits = admits
         self._buckets: list[Bucket[N]] = [Bucket() for _ in range(BUCKETS)]
-        self._networks = DistinctNetSet(SUBNET_BITS, TABLE_IP_LIMIT)
+        self._networks = DistinctNetSet(TABLE_BITS_4, TABLE_BITS_6, TABLE_IP_LIMIT)
         self._fast: RevalidationQueue[N] = RevalidationQueue(fast_interval, rng)
         self._slow: RevalidationQueue[N] = RevalidationQueue(slow_interval, rng)
         self._checking: dict[int, Entry[N]] = {}

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import NameLookupError, ServerStopped
@@ -49,15 +50,18 @@ class DNSTrees:
         seconds: Callable[[], float],
         random: Random,
         resolver: Callable[[], TextResolver],
+        admits: Callable[[IPAddress], bool] = lambda ip: True,
     ) -> None:
         """
         @param urls: C{enrtree://} URLs.
         @param resolver: makes the resolver when it is first needed.
+        @param admits: whether an address that a list names may be contacted; by default all may.
         @raise devp2p_tx.errors.InvalidNode: a URL cannot be read.
         """
         self._walker = TreeWalker(urls, random)
         self._clock, self._seconds = clock, seconds
         self._makeResolver = resolver
+        self._admits = admits
         self._resolver: TextResolver | None = None
         self._asked: Deferred[Node] | None = None
         self._query: Deferred[Any] | None = None
@@ -110,7 +114,7 @@ class DNSTrees:
 
     def _found(self, node: Node) -> None:
         asked = self._asked
-        if asked is not None and node.ip is not None and node.tcp:
+        if asked is not None and node.ip is not None and node.tcp and self._admits(node.ip):
             self._asked = None
             asked.callback(node)
 

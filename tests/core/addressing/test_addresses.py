@@ -322,7 +322,7 @@ class SubnetTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """Two of each /15 fit; a removal makes room."""
-        nets = DistinctNetSet(subnet_bits=15, limit=2)
+        nets = DistinctNetSet(15, 15, limit=2)
         steps = [("127.0.0.1", True), ("127.0.0.2", True), ("127.0.0.3", False)]
         steps += [("127.32.0.1", True), ("127.32.0.2", True), ("127.32.0.3", False), ("127.33.0.1", False)]
         steps += [("127.34.0.1", True), ("127.34.0.2", True), ("127.34.0.3", False)]
@@ -335,15 +335,23 @@ class SubnetTests(SynchronousTestCase):
 
     def test_families_apart(self) -> None:
         """The same leading bits in IPv4 and IPv6 are two networks; mapped IPv4 is IPv4."""
-        nets = DistinctNetSet(subnet_bits=24, limit=1)
+        nets = DistinctNetSet(24, 24, limit=1)
         self.assertTrue(nets.add(ip_address("1.2.3.4")))
         self.assertTrue(nets.add(ip_address("102:300::")))
         self.assertFalse(nets.add(ip_address("::ffff:1.2.3.9")))
         self.assertFalse(nets.add(ip_address("102:3ff::")))
 
+    def test_bits_of_families(self) -> None:
+        """Each family has its own length of prefix; an address of NAT64 is counted as the IPv4 address behind it."""
+        nets = DistinctNetSet(24, 48, limit=1)
+        taken = ["1.2.3.4", "1.2.4.4", "2a00:1:2::1", "2a00:1:3::1", "64:ff9b::1.2.5.4"]
+        self.assertEqual([nets.add(ip_address(text)) for text in taken], [True] * 5)
+        full = ["1.2.3.5", "2a00:1:2:ffff::1", "64:ff9b::1.2.3.9", "1.2.5.9"]
+        self.assertEqual([nets.add(ip_address(text)) for text in full], [False] * 4)
+
     def test_contains(self) -> None:
         """A network is contained while one of its addresses is."""
-        nets = DistinctNetSet(subnet_bits=24, limit=2)
+        nets = DistinctNetSet(24, 48, limit=2)
         nets.add(ip_address("1.2.3.4"))
         nets.add(ip_address("1.2.3.5"))
         nets.remove(ip_address("1.2.3.5"))
@@ -354,14 +362,14 @@ class SubnetTests(SynchronousTestCase):
 
     def test_remove_unknown(self) -> None:
         """Nothing happens."""
-        nets = DistinctNetSet(subnet_bits=24, limit=2)
+        nets = DistinctNetSet(24, 48, limit=2)
         nets.remove(ip_address("1.2.3.4"))
         self.assertEqual(len(nets), 0)
 
     @given(st.lists(addresses, max_size=20))
     def test_add_remove(self, ips: list[IPAddress]) -> None:
         """After all that was added is removed nothing is left."""
-        nets = DistinctNetSet(subnet_bits=2, limit=3)
+        nets = DistinctNetSet(2, 2, limit=3)
         added = [ip for ip in ips if nets.add(ip)]
         self.assertEqual(len(nets), len(added))
         for ip in added:

@@ -15,6 +15,7 @@ from devp2p_tx.core.metrics import Metrics
 PUBLIC, PUBLIC_6 = "34.1.1.1", "2a00::1"
 LOCAL = ["127.0.0.1", "10.1.2.3", "172.16.1.1", "192.168.1.1", "169.254.1.1", "100.64.1.1", "198.18.1.1"]
 LOCAL_6 = ["::1", "fd00::1", "fe80::1", "2001:2::1", "64:ff9b::10.0.0.1"]
+LOOPBACK = ["127.0.0.1", "::1"]
 NOWHERE = [
     "192.0.2.1",
     "240.0.0.1",
@@ -47,7 +48,23 @@ class ReachTests(PolicyTestCase):
         """What the whole internet can reach, and nothing else, carrier-grade NAT and benchmarks included."""
         policy = AddressPolicy()
         self.assertFaults(policy, None, PUBLIC, PUBLIC_6, "::ffff:34.1.1.1", "64:ff9b::8.8.8.8")
-        self.assertFaults(policy, AddressFault.UNREACHABLE, *LOCAL, *LOCAL_6, *NOWHERE, "::ffff:10.1.2.3")
+        private = [text for text in LOCAL + LOCAL_6 if text not in LOOPBACK]
+        self.assertFaults(policy, AddressFault.UNREACHABLE, *private, *NOWHERE, "::ffff:10.1.2.3")
+
+    def test_loopback(self) -> None:
+        """Other programs of this host, in all of 127.0.0.0/8; but not a host elsewhere that NAT64 would lead to."""
+        policy = AddressPolicy()
+        self.assertFaults(policy, None, *LOOPBACK, "127.255.0.9", "::ffff:127.0.0.1")
+        self.assertFaults(policy, AddressFault.UNREACHABLE, "64:ff9b::127.0.0.1", "::2")
+        self.assertFalse(policy.is_reachable(ip("127.0.0.1")))
+
+    def test_named(self) -> None:
+        """A public list of nodes cannot mean this host, unless loopback is all there is; nor what others cannot."""
+        for policy, isAdmitted in ((AddressPolicy(), False), (AddressPolicy(home=[ip_network("127.0.0.0/8")]), True)):
+            self.assertEqual(policy.admits_named(ip("127.0.0.1"), "rlpx"), isAdmitted)
+            self.assertTrue(policy.admits_named(ip(PUBLIC), "rlpx"))
+            self.assertFalse(policy.admits_named(ip("10.1.2.3"), "rlpx"))
+            self.assertFalse(policy.admits_named(ip("64:ff9b::127.0.0.1"), "rlpx"))
 
     def test_home(self) -> None:
         """Networks that the node itself is in, whatever they are for, and no others beside them."""
@@ -128,6 +145,17 @@ class ListTests(PolicyTestCase):
 
 class RelayTests(PolicyTestCase):
     """Who may tell of whom."""
+
+    def test_loopback(self) -> None:
+        """Nodes on loopback tell of each other, in both families; nobody else does, or is told, whatever is allowed."""
+        elsewhere = [PUBLIC, PUBLIC_6, "10.1.2.3", "fd00::1", "169.254.1.1"]
+        for policy in (AddressPolicy(), AddressPolicy(lan=True), AddressPolicy(home=[ip_network("10.0.0.0/8")])):
+            for told in (*LOOPBACK, "::ffff:127.0.0.1", "127.9.9.9"):
+                for sender in elsewhere:
+                    self.assertIsNotNone(policy.relay_fault(ip(sender), ip(told)), (sender, told))
+                    self.assertFalse(policy.admits_told(ip(sender), ip(told), "discv4"))
+                for sender in LOOPBACK:
+                    self.assertTrue(policy.admits_told(ip(sender), ip(told), "discv4"), (sender, told))
 
     def test_hosts_of_one_network(self) -> None:
         """They may tell of each other, even where nobody else would be believed."""

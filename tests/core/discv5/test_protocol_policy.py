@@ -11,8 +11,13 @@ from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.discv5.events import Contact, Refusal
+from devp2p_tx.core.discv5.messages import nodes_fields
 from devp2p_tx.core.discv5.relay import ToldNodes, read_told
+from devp2p_tx.core.enr.entries import IP, IP6, UDP, UDP6
+from devp2p_tx.core.enr.local import LocalRecord, Source
+from devp2p_tx.core.enr.loopback import LoopbackRecord
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.kademlia.distance import log_distance
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import AddressRefused, OverBudget
@@ -54,6 +59,30 @@ class ToldTests(ProtocolTestCase):
         self.alice.table.neighbours[distance] = [Node.from_record(record)]
         nodes = ToldNodes(self.alice.local, self.alice.table, policy)
         for asker, is_told in (("198.18.0.2", True), ("198.18.1.2", False), ("99.1.1.1", False)):
+            (fields,) = nodes.fields((distance,), ip_address(asker), self.unix_time)
+            self.assertEqual(record.encoded in fields, is_told, asker)
+
+    def test_own_record(self) -> None:
+        """Distance 0 means our own record, whoever asks, be it without an address or with one that is ours alone."""
+        for address in (None, "127.0.0.1", "10.1.2.3", "34.1.1.1"):
+            local = LocalRecord(key(9), 1)
+            if address is not None:
+                local.offer(Source.FLAG, 4, ip_address(address), 30303, 30303)
+            nodes = ToldNodes(local, self.alice.table, AddressPolicy())
+            for asker in ("99.1.1.1", "127.0.0.1", "2a00::1"):
+                (fields,) = nodes.fields((0,), ip_address(asker), self.unix_time)
+                record = LoopbackRecord(local).record_for(ip_address(asker), int(self.unix_time * 1000)).encoded
+                self.assertEqual(fields, nodes_fields([record])[0], (address, asker))
+
+    def test_loopback(self) -> None:
+        """A record that names a loopback address in either family is told on loopback alone."""
+        port = (30303).to_bytes(2, "big")
+        addresses = {IP.key: ip_address("34.1.1.1").packed, IP6.key: ip_address("::1").packed}
+        record = Record.sign(key(5), 1, {**addresses, UDP.key: port, UDP6.key: port})
+        distance = log_distance(self.alice.node_id, record.node_id)
+        self.alice.table.neighbours[distance] = [Node.from_record(record)]
+        nodes = ToldNodes(self.alice.local, self.alice.table, AddressPolicy(lan=True))
+        for asker, is_told in (("127.0.0.2", True), ("10.1.2.3", False), ("99.1.1.1", False)):
             (fields,) = nodes.fields((distance,), ip_address(asker), self.unix_time)
             self.assertEqual(record.encoded in fields, is_told, asker)
 

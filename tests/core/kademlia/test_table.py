@@ -8,7 +8,7 @@ C{table_reval_test.go}.
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from random import Random
 
 from hypothesis import given, settings
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import is_lan
-from devp2p_tx.core.kademlia.bucket import BUCKET_IP_LIMIT, BUCKET_SIZE, MAX_REPLACEMENTS
+from devp2p_tx.core.kademlia.bucket import BUCKET_BITS_6, BUCKET_IP_LIMIT, BUCKET_SIZE, MAX_REPLACEMENTS
 from devp2p_tx.core.kademlia.distance import as_number
 from devp2p_tx.core.kademlia.table import (
     BUCKETS,
+    TABLE_BITS_6,
     TABLE_IP_LIMIT,
     NodeView,
     Ping,
@@ -224,9 +225,22 @@ class AddressLimitTests(SynchronousTestCase):
         self.assertEqual(len(self.table), BUCKET_SIZE)
 
     def test_ipv6(self) -> None:
-        """Of IPv6 addresses the same 24 bits count, apart from those of IPv4."""
-        self.assertEqual([self.add(256, tail, f"2a00:1:{tail}::1") for tail in range(3)], [True, True, False])
-        self.assertTrue(self.add(256, 3, "2a00:100::1"))
+        """A bucket takes two of one /48, apart from those of IPv4."""
+        self.assertEqual([self.add(256, tail, f"2a00:1:2:{tail}::1") for tail in range(3)], [True, True, False])
+        self.assertTrue(self.add(256, 3, "2a00:1:3::1"))
+
+    def test_ipv6_company(self) -> None:
+        """The whole table takes ten of one /32, however many /48s of it there are, and as many of the next."""
+        for company in ("2a00:1", "2a00:2"):
+            added = [self.add(256 - number % 17, number, f"{company}:{number:x}::1") for number in range(2000)]
+            self.assertEqual(sum(added), TABLE_IP_LIMIT)
+
+    def test_nat64(self) -> None:
+        """Nodes that are reached through NAT64 count by their IPv4 addresses, not as one network."""
+        added = [self.add(256, tail, f"64:ff9b::88.77.{tail}.1") for tail in range(10)]
+        self.assertEqual(added, [True] * 10)
+        self.assertTrue(self.add(256, 20, "88.77.0.2"))
+        self.assertFalse(self.add(256, 21, "64:ff9b::88.77.0.3"))
 
     def test_mappedAddress(self) -> None:
         """An IPv4 address in IPv6 clothes counts as what it is."""
@@ -412,19 +426,20 @@ class InvariantTests(SynchronousTestCase):
         everywhere: Counter[object] = Counter()
         for bucket, state in zip(table.view(), table._buckets, strict=True):
             nodes = [entry.node for entry in bucket.entries + bucket.replacements]
-            networks = Counter(network(node) for node in nodes if node.ip is not None and not is_lan(node.ip))
+            counted = [node for node in nodes if node.ip is not None and not is_lan(node.ip)]
+            networks = Counter(network(node, BUCKET_BITS_6) for node in counted)
             self.assertEqual(len({node.node_id for node in nodes}), len(nodes))
             self.assertEqual(len(state.networks), networks.total())
             self.assertLessEqual(max(networks.values(), default=0), BUCKET_IP_LIMIT)
             self.assertTrue(len(bucket.entries) == BUCKET_SIZE or not bucket.replacements)
-            everywhere += networks
+            everywhere += Counter(network(node, TABLE_BITS_6) for node in counted)
         self.assertEqual(len(table._networks), everywhere.total())
         self.assertLessEqual(max(everywhere.values(), default=0), TABLE_IP_LIMIT)
         self.assertEqual(len(table), sum(len(bucket.entries) for bucket in table.view()))
         self.assertEqual(len(table.view()), BUCKETS)
 
 
-def network(node: FakeNode) -> tuple[int, bytes]:
-    """The first 24 bits of the node's address."""
+def network(node: FakeNode, bits_6: int) -> IPv4Network | IPv6Network:
+    """The network of the node's address: a /24 of IPv4, C{bits_6} bits of IPv6."""
     assert node.ip is not None
-    return node.ip.version, node.ip.packed[:3]
+    return ip_network((node.ip, 24 if node.ip.version == 4 else bits_6), strict=False)
