@@ -332,7 +332,7 @@ class Discovery:
 
     def failing(self) -> dict[str, str]:
         """The sources of nodes that fail wholly, each with the last reason."""
-        found = {f"{each.name} bootnodes": each.bootnodeHealth.trouble for each in self.protocols}
+        found = {f"{each.name} bootnodes": each.bootnodes.trouble for each in self.protocols}
         found["dns"] = self._resolver.trouble
         found |= {} if self._candidates is None else self._candidates.ended
         return {source: trouble for source, trouble in found.items() if trouble is not None}

@@ -14,13 +14,12 @@ first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from random import Random, SystemRandom
 from time import monotonic, time
 from typing import Any, ClassVar, TypedDict
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -54,8 +53,8 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import NodeStore
+from devp2p_tx.net.discovery.bootnodes import Bootnodes
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
-from devp2p_tx.net.discovery.sourcehealth import BootnodeHealth
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.families import ANYWHERE
@@ -119,15 +118,13 @@ class KademliaNode:
         self._local = local
         self._reactor = reactor
         self._store = store
-        self._bootnodes = list(settings.get("bootnodes", ()))
         self._random = settings.get("random") or SystemRandom()
         self._metrics = settings.get("metrics") or Metrics()
-        #: Which of the bootnodes answer.
-        self.bootnodeHealth = BootnodeHealth(
-            f"{self.name} bootnodes", (node.node_id for node in self._bootnodes), self._metrics
-        )
         self._policy = settings.get("policy") or AddressPolicy(lan=True, metrics=self._metrics)
         self._names = settings.get("names") or HostNames(reactor, self.seconds)
+        self.bootnodes = Bootnodes(
+            self.name, list(settings.get("bootnodes", ())), local, self._policy, self._names, self._metrics
+        )
         checkInterval = settings.get("checkInterval", FAST_INTERVAL)
         self.table: Table[Node] = Table(
             local.node_id,
@@ -341,7 +338,7 @@ class KademliaNode:
         )
 
     def _querySucceeded(self, found: list[Node], node: Node) -> list[Node]:
-        self.bootnodeHealth.answered(node.node_id)
+        self.bootnodes.answered(node.node_id)
         if found:
             self._trackSuccess(node)
             self.table.track_success(found, self.seconds())
@@ -354,7 +351,7 @@ class KademliaNode:
     ) -> Failure | Deferred[list[Node]]:
         if attempts and isinstance(failure.value, Timeout):
             return self.query(node, target, attempts)
-        self.bootnodeHealth.failed(node.node_id, failure)
+        self.bootnodes.failed(node.node_id, failure)
         if not isinstance(failure.value, (ServerStopped, CancelledError, OverBudget)):
             self._trackFailure(node)
         return failure
@@ -392,7 +389,7 @@ class KademliaNode:
         )
 
     def _answered(self, pong: Answer, node: Node) -> None:
-        self.bootnodeHealth.answered(node.node_id)
+        self.bootnodes.answered(node.node_id)
         if pong.enr_seq > node.seq:
             newest = self.requestENR(node)
             newest.addCallbacks(partial(self._passed, node), self._recordMissing, errbackArgs=(node,))
@@ -418,7 +415,7 @@ class KademliaNode:
         if attempts and isinstance(error, Timeout):
             self._revalidate(node, attempts)
             return None
-        self.bootnodeHealth.failed(node.node_id, failure)
+        self.bootnodes.failed(node.node_id, failure)
         if isinstance(error, OverBudget):
             self.table.on_unchecked(node)
         else:
@@ -449,27 +446,9 @@ class KademliaNode:
         return node if node.record is None else Node.from_record(node.record, self._local.versions)
 
     async def _resolveBootnodes(self) -> None:
-        """Those with a host name, at each refresh, since names move."""
-        lookups = [Deferred.fromCoroutine(self._addressed(node)) for node in self._bootnodes]
-        self.table.nursery = [node for lookup in lookups if (node := await lookup) is not None]
+        """Find out where they are, at each refresh, since names move."""
+        self.table.nursery = await self.bootnodes.resolve(self.ping)
         self._policy.vouch(self.name, [node.ip for node in self.table.nursery if node.ip is not None])
-
-    async def _addressed(self, node: Node) -> Node | None:
-        """A bootnode where it can be reached; one that is nowhere, or where our user's lists forbid it, is none."""
-        if node.hostname is None:
-            node = self._inOurFamilies(node)
-            known = [] if node.ip is None else [node.ip]
-        else:
-            known = await self._names.resolve(node.hostname)
-        usable = [ip for ip in known if ip.version in self._local.versions and self._policy.permits(ip, self.name)]
-        if not usable:
-            self.bootnodeHealth.unusable(node.node_id, known, self._local.versions)
-        there = [replace(node, ip=ip, hostname=None) for ip in usable]
-        if len(there) < 2:
-            return there[0] if there else None
-        pings = [self.ping(each) for each in there]  # all at once: the table has room for one address of a node
-        answers = await DeferredList(pings, consumeErrors=True)
-        return next((each for each, (answered, _) in zip(there, answers, strict=True) if answered), there[0])
 
     # -- what comes in, what goes out ---------------------------------------------------------------------------------
 

@@ -1,20 +1,18 @@
 """
-Which source of nodes fails wholly, and why: bootnodes that do not answer, name servers that know nothing.
+Which source of nodes fails wholly, and why: counters, and lookups in DNS that are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.dnstree.walker import RECHECK_INTERVAL
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import ServerStopped, Timeout
 from devp2p_tx.net.discovery.dnstree import TextResolver
 
 #: What is counted, by C{source} and C{reason}.
@@ -22,53 +20,6 @@ FAILURES = "source_failures"
 #: How long a lookup that succeeded shows that not all of them fail (seconds): of lists that are all cached, the roots
 #: alone are looked up from time to time.
 MEMORY = RECHECK_INTERVAL + 60.0
-
-
-class BootnodeHealth:
-    """Counts the bootnodes of one version of discovery that do not answer."""
-
-    def __init__(self, source: str, ids: Iterable[bytes], metrics: Metrics) -> None:
-        """
-        @param source: the name under which failures are counted.
-        @param ids: the ids of the bootnodes.
-        """
-        self._source, self._ids, self._metrics = source, frozenset(ids), metrics
-        self._errors: dict[bytes, str] = {}
-
-    def answered(self, nodeId: bytes) -> None:
-        """A node answered; it may be none of the bootnodes."""
-        self._errors.pop(nodeId, None)
-
-    def failed(self, nodeId: bytes, failure: Failure) -> None:
-        """A node did not answer; it may be none of the bootnodes."""
-        if nodeId in self._ids and not failure.check(ServerStopped, CancelledError):
-            why = "no answer over UDP" if failure.check(Timeout) else failure.getErrorMessage()
-            self._note(nodeId, type(failure.value).__name__, why)
-
-    def unusable(self, nodeId: bytes, known: Collection[IPAddress], versions: Collection[int]) -> None:
-        """
-        A bootnode is not asked.
-
-        @param known: its addresses.
-        @param versions: the address families that we have.
-        """
-        if not known:
-            self._note(nodeId, "NoAddress", "it has no address")
-        elif not {ip.version for ip in known} & set(versions):
-            self._note(nodeId, "NoFamily", "it has no address of a family that this node has")
-        else:
-            self._note(nodeId, "AddressRefused", "--netrestrict or --netdeny shuts it out")
-
-    def _note(self, nodeId: bytes, kind: str, why: str) -> None:
-        self._metrics.count(FAILURES, source=self._source, reason=kind)
-        self._errors[nodeId] = why
-
-    @property
-    def trouble(self) -> str | None:
-        """Why no bootnode answers: the last reason; C{None} if one does, or has still to be asked."""
-        if not self._ids or len(self._errors) < len(self._ids):
-            return None
-        return f"none of {len(self._ids)} answers ({list(self._errors.values())[-1]})"
 
 
 class CountedResolver:

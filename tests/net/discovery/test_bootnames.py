@@ -50,6 +50,31 @@ class NameTests(DiscoveryCase):
         self.network.advance(2)
         self.assertEqual(self.where(member), "34.51.0.1")
 
+    def test_one_key_at_several_places(self) -> None:
+        """The same bootnode may be given at several addresses: the one that answers is taken, be it the first."""
+        boot = self.add(1)
+        key = keyOf(1).public_key
+        places = [Node(key, ip_address(ip), PORT, PORT) for ip in (boot.ip, "34.99.1.1", "34.99.2.1")]
+        member = self.add(2, *places)
+        self.network.advance(10)
+        self.assertEqual(self.where(member), boot.ip)
+        self.assertIsNone(member.discovery.bootnodes.trouble)
+
+    def test_the_last_place_first(self) -> None:
+        """Where several answer, or none does, the one that was given last is taken."""
+        addresses = ["34.50.0.1", "34.51.0.1"]
+        key = keyOf(1).public_key
+        for answer in (True, False):
+            puppets = [Puppet(self.network, 1, ip) for ip in addresses] if answer else []
+            member = Member(self.network, 2 + answer, [Node(key, ip_address(ip), PORT, PORT) for ip in addresses])
+            self.members.append(member)
+            member.start()
+            self.network.advance(0.1)
+            for puppet in puppets:
+                puppet.pong(member)
+            self.network.advance(1.1)
+            self.assertEqual(self.where(member), "34.51.0.1")
+
     def test_none_answers(self) -> None:
         """The first address is as good as any."""
         self.network.names[NAME] = ["34.99.1.1", "34.99.2.1"]
