@@ -343,9 +343,7 @@ class Server(service.Service):
         return conn.cont
 
     def _decide(self, conn: Conn, stage: Stage) -> None:
-        """Both checkpoints; to answer is the last thing done."""
-        if conn.cont.called:  # cancelled meanwhile
-            return
+        """Both checkpoints; to answer is the last thing done. If the set-up was cancelled nobody hears of it."""
         try:
             error = self._admit(conn, stage) if self.isRunning else ServerStopped("server stopped")
         except Exception as mistake:  # of ours; the connection has to end all the same
