@@ -8,6 +8,9 @@ from collections.abc import Iterator
 
 Labels = tuple[tuple[str, str], ...]
 
+#: What fails in the sources of nodes, by C{source} and C{reason}: lookups, bootnodes, a source as a whole.
+SOURCE_FAILURES = "source_failures"
+
 
 class Counts:
     """

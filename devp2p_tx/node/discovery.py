@@ -36,7 +36,6 @@ from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import DNSTrees, TextResolver
 from devp2p_tx.net.discovery.kademlia import KademliaNode
-from devp2p_tx.net.discovery.sourcehealth import CountedResolver
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostaddresses import networksOf
 from devp2p_tx.net.hostnames import HostNames
@@ -125,7 +124,8 @@ class Discovery:
         self._recordChanged = recordChanged
         self._policy, self._names = policy, names
         self.forks = ForkTally(config.chain, metrics)
-        self._resolver = CountedResolver(resolver, "dns", metrics, seconds)
+        self._resolver = resolver
+        self._trees: DNSTrees | None = None
         self._candidates: Candidates | None = None
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
@@ -333,7 +333,8 @@ class Discovery:
     def failing(self) -> dict[str, str]:
         """The sources of nodes that fail wholly, each with the last reason."""
         found = {f"{each.name} bootnodes": each.bootnodes.trouble for each in self.protocols}
-        found["dns"] = self._resolver.trouble
+        if self._trees is not None:
+            found[self._trees.name] = self._trees.trouble
         found |= {} if self._candidates is None else self._candidates.ended
         return {source: trouble for source, trouble in found.items() if trouble is not None}
 
@@ -344,15 +345,16 @@ class Discovery:
             sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
         sources += [self._filtered(RandomWalkSource(protocol)) for protocol in self.protocols]
         if self._config.dnsTrees:
-            trees = DNSTrees(
+            self._trees = DNSTrees(
                 self._config.dnsTrees,
                 self._reactor,
                 self._seconds,
                 self._random,
-                lambda: self._resolver,
+                self._resolver,
                 self._mayBeListed,
+                self._metrics,
             )
-            sources.append(self._filtered(trees))
+            sources.append(self._filtered(self._trees))
         return sources
 
     def _mayBeListed(self, ip: IPAddress) -> bool:

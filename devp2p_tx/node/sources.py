@@ -23,10 +23,9 @@ from devp2p_tx.core.dialing.fairmix import FairMix, Taken
 from devp2p_tx.core.enr.entries import ETH
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import ForkFilter, ForkID, ForkMismatch
-from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import DevP2PError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
-from devp2p_tx.net.discovery.sourcehealth import FAILURES
 from devp2p_tx.node.forks import ForkTally
 
 #: How many nodes of one source are asked for their records at once.
@@ -314,5 +313,5 @@ class Candidates:
         if not failure.check(ServerStopped, SourceEnded):
             kind = type(failure.value).__name__
             self.ended[name] = f"it failed for good ({kind}: {failure.getErrorMessage()})"
-            self._metrics.count(FAILURES, source=name, reason=kind)
+            self._metrics.count(SOURCE_FAILURES, source=name, reason=kind)
             _log.failure("source {name} ended", failure, name=name)

@@ -15,9 +15,8 @@ from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import ServerStopped, Timeout
-from devp2p_tx.net.discovery.sourcehealth import FAILURES
 from devp2p_tx.net.hostnames import HostNames
 
 
@@ -119,6 +118,6 @@ class Bootnodes:
             self._note(nodeId, "AddressRefused", "--netrestrict or --netdeny shuts it out")
 
     def _note(self, nodeId: bytes, kind: str, why: str) -> None:
-        self._metrics.count(FAILURES, source=f"{self._protocol} bootnodes", reason=kind)
+        self._metrics.count(SOURCE_FAILURES, source=f"{self._protocol} bootnodes", reason=kind)
         self._errors.pop(nodeId, None)
         self._errors[nodeId] = why

@@ -15,8 +15,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.dnstree.entries import parse_url
 from devp2p_tx.core.dnstree.walker import Failed, Found, Query, TreeWalker
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import NameLookupError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
 
@@ -51,13 +53,18 @@ class DNSTrees:
         random: Random,
         resolver: Callable[[], TextResolver],
         admits: Callable[[IPAddress], bool] = lambda ip: True,
+        metrics: Metrics | None = None,
     ) -> None:
         """
         @param urls: C{enrtree://} URLs.
         @param resolver: makes the resolver when it is first needed.
         @param admits: whether an address that a list names may be contacted; by default all may.
+        @param metrics: where lookups that fail are counted.
         @raise devp2p_tx.errors.InvalidNode: a URL cannot be read.
         """
+        urls = list(urls)
+        self._domains = {parse_url(url).domain for url in urls}
+        self._metrics = metrics or Metrics()
         self._walker = TreeWalker(urls, random)
         self._clock, self._seconds = clock, seconds
         self._makeResolver = resolver
@@ -72,6 +79,13 @@ class DNSTrees:
     def failing(self) -> Mapping[str, str]:
         """The domains of the lists that the user named and that cannot be read now, each with the reason."""
         return self._failing
+
+    @property
+    def trouble(self) -> str | None:
+        """Why none of the lists that the user named can be read: the last reason; C{None} if one can."""
+        if len(self._failing) < len(self._domains):
+            return None
+        return f"none of {len(self._domains)} lists can be read ({list(self._failing.values())[-1]})"
 
     def next(self) -> Deferred[Node]:
         """
@@ -157,6 +171,7 @@ class DNSTrees:
 
     def _failed(self, failure: Failure, name: str) -> None:
         self._query = None
+        self._metrics.count(SOURCE_FAILURES, source=self.name, reason=type(failure.value).__name__)
         self._walker.on_failure(name, self._seconds(), _reason(failure))
 
 
