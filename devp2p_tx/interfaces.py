@@ -39,7 +39,12 @@ class ICapability(Interface):
         """
 
     def recordEntries() -> Sequence[tuple[Entry[Any], Any]]:
-        """What our node record announces for this capability, such as C{(devp2p_tx.core.enr.entries.ETH, forkId)}."""
+        """
+        What our node record announces for this capability, such as C{(devp2p_tx.core.enr.entries.ETH, forkId)}.
+
+        It is asked at the start, every minute, at the time of the next fork that an C{eth} entry names, and by
+        C{Server.refreshRecord()}; the record is signed again if the answer has changed.
+        """
 
     def nodeInfo() -> object:
         """What C{Server.nodeInfo()} shows of this capability, as JSON-able data; C{None} for nothing."""

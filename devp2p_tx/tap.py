@@ -42,6 +42,7 @@ from devp2p_tx.errors import DevP2PError, InvalidNAT
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.hostnames import leaveUnresolved
 from devp2p_tx.net.listening.sockets import portNumber
+from devp2p_tx.net.reactortime import useMonotonicTime
 from devp2p_tx.node.config import (
     DEFAULT_DIAL_RATIO,
     DEFAULT_MAX_PEERS,
@@ -95,6 +96,13 @@ _PARAMETERS: list[list[Any]] = [
         None,
         "How others get through a NAT to us: any (UPnP, NAT-PMP or PCP, whichever answers), upnp, natpmp, natpmp:IP,"
         " pcp, pcp:IP, stun, stun:HOST:PORT, extip:IP, none. [default: any; with --network none, none]",
+    ],
+    [
+        "ntp",
+        None,
+        None,
+        "The time server that the system clock is compared with: HOST, or none. [default: pool.ntp.org; with --network"
+        " none, none]",
     ],
     ["data-dir", "d", None, "Where the node's key is kept. [default: ~/.local/share/devp2p-tx]"],
     ["node-key", None, None, "File with the node's key, made if there is none. [default: DATA-DIR/nodekey]"],
@@ -274,6 +282,8 @@ class Options(usage.Options):
             settings["bootnodesV5"] = ()
         if self["dns-tree"]:
             settings["dnsTrees"] = [url for url in self["dns-tree"] if url != _NONE]
+        if self["ntp"] is not None:
+            settings["ntpServer"] = None if self["ntp"] == _NONE else self["ntp"]
         return settings
 
     def _nat(self) -> str:
@@ -478,6 +488,7 @@ class NodeService(MultiService):
 
         super().startService()  # type: ignore[no-untyped-call]
         leaveUnresolved(reactor)
+        useMonotonicTime(reactor)
         failures: list[Failure] = []
         starting = self.server.startService().addErrback(failures.append)
         if failures and not self._twistd.get("nodaemon", True):

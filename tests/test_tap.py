@@ -184,6 +184,21 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual((len(replaced.bootnodes), len(replaced.bootnodesV5)), (1, 0))
         self.assertEqual((config.dnsTrees, config.chain, config.ntpServer), ([tree], None, None))
 
+    def test_time_server(self) -> None:
+        """A public pool with a public network, none without one; what is no host is refused."""
+        for arguments, expected in (
+            (["--network=mainnet"], "pool.ntp.org"),
+            (["--network=none"], None),
+            (["--network=mainnet", "--ntp=none"], None),
+            (["--network=none", "--ntp=time.example"], "time.example"),
+            (["--network=none", "--ntp=::1"], "::1"),
+        ):
+            self.assertEqual(parse(*arguments).serverConfig.ntpServer, expected)
+        for bad in ("time example", "1.2.3", "[::1]", "time.example:123", ""):
+            with self.assertRaises(SystemExit) as raised:
+                parse(f"--ntp={bad}")
+            self.assertIn(f"not {bad!r}", str(raised.exception.code))
+
     def test_lists_can_be_left_out(self) -> None:
         self.assertEqual(parse("--network=sepolia", "--dns-tree=none").serverConfig.dnsTrees, [])
 

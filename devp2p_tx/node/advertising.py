@@ -4,7 +4,8 @@ What our record says of where we are, while the node runs.
 Our user's word, with its host names looked up again and again; what a router mapped, if it is a way in from the world
 that we speak with, and not from a network behind another NAT; and where the sockets are: at the address that they are
 bound to, or, of sockets that are bound to any, at one of this host that everybody can reach, or, with C{lan}, that a
-whole private network can. What other nodes see comes to the record by itself (L{devp2p_tx.core.enr.local}).
+whole private network can. Where a name or this host has several addresses the one announced stays as long as it is
+among them. What other nodes see comes to the record by itself (L{devp2p_tx.core.enr.local}).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from devp2p_tx.core.addressing.addresses import (
     is_global,
     kinds,
     parse_address,
+    unwrap,
 )
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.enr.local import LocalRecord, Source
-from devp2p_tx.core.enr.nodeendpoint import VERSIONS
+from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source
+from devp2p_tx.core.enr.nodeendpoint import VERSIONS, locality
 from devp2p_tx.core.text.advertise import Advertise, HostPort
 from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.hostnames import HostNames
@@ -98,7 +100,12 @@ class Advertising:
         self._alarm: IDelayedCall | None = None
         self._resolving: Deferred[None] | None = None
         self._lacking: set[tuple[str, int]] = set()
+        self._told: dict[Source, _Outer] = {}  # what is said now, and what is announced of it
         self._outer: dict[Source, _Outer] = {}
+        self._holding: dict[Source, IDelayedCall] = {}
+        self._named: dict[int, IPAddress] = {}
+        self._ours: dict[int, IPAddress] = {}
+        self._disputed: set[IPAddress] = set()
 
     def start(self, local: LocalRecord, bound: Mapping[int, Bound]) -> None:
         """
@@ -113,8 +120,9 @@ class Advertising:
 
     def stop(self) -> None:
         """Look nothing up any more."""
-        if self._alarm is not None and self._alarm.active():
-            self._alarm.cancel()
+        for alarm in (self._alarm, *self._holding.values()):
+            if alarm is not None and alarm.active():
+                alarm.cancel()
         if self._resolving is not None:
             self._resolving.cancel()
 
@@ -123,24 +131,42 @@ class Advertising:
         A way through the NAT says where we are from outside.
 
         @param source: which way, such as C{upnp} or C{stun}.
-        @param ip: our outer address; C{None} if it is not known any more.
+        @param ip: our outer address; C{None} if it is not known any more: what was said last stays for L{HOLD} seconds,
+            as a router that does not answer once has not moved.
         @param tcp: the outer port of RLPx; C{None} if it is not mapped: what was said of it last stays, as long as
             anything else is known.
         @param udp: likewise of discovery.
         @return: why none of it is announced; empty if it is.
         """
+        ip = None if ip is None else unwrap(ip)
         kind = Source.STUN if source == "stun" else Source.MAPPING
-        before = self._outer.get(kind, _Outer()) if ip or tcp or udp else _Outer()
-        self._outer[kind] = _Outer(source == "extip", ip, ip or before.last, tcp or before.tcp, udp or before.udp)
+        before = self._told.get(kind, _Outer()) if ip or tcp or udp else _Outer()
+        told = _Outer(source == "extip", ip, ip or before.last, tcp or before.tcp, udp or before.udp)
+        self._told[kind] = told
+        held = self._outer.get(kind, _Outer())
+        if ip is None and held.ip is not None:
+            self._outer[kind] = held._replace(tcp=tcp or held.tcp, udp=udp or held.udp)
+            if kind not in self._holding:
+                self._holding[kind] = self._reactor.callLater(HOLD, self._take, kind)
+            self._offerOuter()
+        else:
+            self._take(kind)
+        return self._whyNot(told)
+
+    def _take(self, kind: Source) -> None:
+        """Announce what a way through the NAT says now, and nothing that it said before."""
+        alarm = self._holding.pop(kind, None)
+        if alarm is not None and alarm.active():
+            alarm.cancel()
+        self._outer[kind] = self._told[kind]
         self._offerOuter()
-        self._changed()
-        return self._whyNot(self._outer[kind])
 
     def _offerOuter(self) -> None:
         for kind, outer in self._outer.items():
             for version in VERSIONS:
                 isSaid = version == (4 if outer.ip is None else outer.ip.version) and not self._whyNot(outer)
                 self._local.offer(kind, version, *((outer.ip, outer.tcp, outer.udp) if isSaid else ()))
+        self._changed()
 
     def _whyNot(self, outer: _Outer) -> str:
         """Whoever asks for the outer address of the nearest router may be told that of a network in between."""
@@ -149,7 +175,7 @@ class Advertising:
             return ""
         if ip.version not in self._bound:
             return f"{ip} is not announced: nothing listens over {familyName(ip.version)}"
-        if not self._policy.is_reachable(ip):
+        if not self._policy.may_announce(ip):
             return f"{ip} is not announced, as it is not globally reachable: there is another NAT on the way"
         return ""
 
@@ -173,20 +199,40 @@ class Advertising:
             if name is None:
                 continue
             known = await self._names.resolve(name)
-            found = [ip for ip in known if ip.version == version]
+            found = [ip for ip in known if ip.version == version and locality(ip) > 0]
+            if found and self._named.get(version) not in found:  # one of several stays as long as the name has it
+                self._named[version] = max(found, key=locality)
             if found:
-                self._offerFlag(version, found[0])
+                self._offerFlag(version, self._named[version])
             if known:
                 self._noteFamily(name, version, bool(found))
         self._changed()
 
     def _noteFamily(self, name: str, version: int, isFound: bool) -> None:
-        """Say once if a name has addresses, and none of the family in which it is to be advertised."""
+        """Say once if a name has addresses, and none that can be advertised in its family."""
         if isFound:
             self._lacking.discard((name, version))
         elif (name, version) not in self._lacking:
             self._lacking.add((name, version))
             _log.warn("{name}, to be advertised, has no {family} address", name=name, family=familyName(version))
+
+    # What other nodes say.
+
+    def _noteDisputes(self) -> None:
+        """Say once when a NAT shows each node another port, and once when that is over."""
+        disputed = set(self._local.disputed_ports)
+        for ip in disputed - self._disputed:
+            port = self._bound[ip.version].udp
+            _log.warn(
+                "other nodes agree on the address {ip} of this node, but each sees another UDP port: a NAT changes it."
+                " The local record says udp={port}, where the node listens; for others to reach it, forward that port,"
+                " use --nat, or name the port with --advertise udp=HOST:PORT",
+                ip=ip,
+                port=port,
+            )
+        for ip in self._disputed - disputed:
+            _log.info("the UDP port at the address {ip} of this node is known again", ip=ip)
+        self._disputed = disputed
 
     # Where the sockets are.
 
@@ -195,27 +241,32 @@ class Advertising:
         if ours := addressesOf(self._reactor):
             self._offerInterfaces(ours)
         self._offerOuter()
+        self._noteDisputes()
         if self._resolving is None and any(each.ip is None for v in VERSIONS for each in self._hosts(v)):
             self._resolving = Deferred.fromCoroutine(self._resolve())
             self._resolving.addErrback(_logUnlessCancelled).addBoth(self._resolved)
         self._changed()
 
     def _offerInterfaces(self, ours: list[IPAddress]) -> None:
+        self._local.addresses = ours
         for version, bound in self._bound.items():
-            ip = self._sayable(version, ours) if bound.ip.is_unspecified else bound.ip
+            ip = self._announceable(version, ours) if bound.ip.is_unspecified else bound.ip
             self._local.offer(Source.INTERFACE, version, ip, bound.tcp, bound.udp)
         if discovering := [version for version, bound in self._bound.items() if bound.udp]:
             usable = [version for version in discovering if _isUsable(self._bound[version].ip, ours)]
             self._local.versions = tuple(usable or discovering)
 
-    def _sayable(self, version: int, ours: Iterable[IPAddress]) -> IPAddress | None:
+    def _announceable(self, version: int, ours: Iterable[IPAddress]) -> IPAddress | None:
         """
-        The first address that everybody can reach. If there is none, and private networks are our world, the private
-        one; of several nobody knows by which others reach us.
+        Return an address that everybody can reach: the one returned last, if this host still has it. If there is none,
+        and private networks are our world, return the private one; of several nobody knows by which others reach us.
         """
         family = [ip for ip in ours if ip.version == version]
         private = [ip for ip in family if self._policy.lan and kinds(ip) == PRIVATE]
-        return next(filter(is_global, family), None) or (private[0] if len(private) == 1 else None)
+        fit = [ip for ip in family if is_global(ip)] or (private if len(private) == 1 else [])
+        if fit and self._ours.get(version) not in fit:
+            self._ours[version] = fit[0]
+        return self._ours[version] if fit else None
 
     def _resolved(self, _: object) -> None:
         self._resolving = None

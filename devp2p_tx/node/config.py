@@ -18,6 +18,7 @@ from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.core.text.nat import NATSpecification
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.connecting.dialvia import parseVia
+from devp2p_tx.net.discovery.clock import checkTimeServer
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.sockets import Listen, checkListen
 
@@ -67,7 +68,8 @@ class ServerConfig:
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
-    @ivar ntpServer: time server to ask when our clock seems wrong; C{None} for none.
+    @ivar ntpServer: host name or address of the time server that our clock is compared with, while discovery v4 runs;
+        C{None} for none.
     @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     @ivar nat: how others get through to us: see L{NATSpecification.parse}.
     """
@@ -104,7 +106,7 @@ class ServerConfig:
         @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
         @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
-        @raise devp2p_tx.errors.InvalidAddress: nor the proxy, or the file descriptor.
+        @raise devp2p_tx.errors.InvalidAddress: nor the proxy, the file descriptor, or the time server.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
         """
         if self.maxPeers < 0:
@@ -125,6 +127,7 @@ class ServerConfig:
         for url in self.dnsTrees:
             parse_url(url)
         NATSpecification.parse(self.nat)
+        checkTimeServer(self.ntpServer)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")

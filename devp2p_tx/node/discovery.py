@@ -47,6 +47,7 @@ from devp2p_tx.node.connector import PROTOCOL
 from devp2p_tx.node.forks import ForkTally
 from devp2p_tx.node.listeners import Listening
 from devp2p_tx.node.opening import CannotOpen
+from devp2p_tx.node.record import OurRecord
 from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
 from devp2p_tx.node.stopping import Part, stopParts
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
@@ -90,6 +91,7 @@ class Discovery:
     @ivar discv4: discovery v4, if it is on, while it runs.
     @ivar discv5: discovery v5, likewise.
     @ivar forks: the fork ids of the nodes that were found.
+    @ivar record: our record.
     """
 
     def __init__(
@@ -121,7 +123,6 @@ class Discovery:
         self._seconds, self._unixTime = seconds, unixTime
         self._random = random
         self._metrics = metrics
-        self._recordChanged = recordChanged
         self._policy, self._names = policy, names
         self.forks = ForkTally(config.chain, metrics)
         self._resolver = resolver
@@ -130,6 +131,7 @@ class Discovery:
         self._alarms: list[IDelayedCall] = []
         self._bound: dict[int, Bound] = {}
         self._isLocal = False  # only other programs of this host can reach us, so nobody else tells us of them
+        self.record = OurRecord(config.key, config.capabilities, unixTime, lambda: self._store, policy, recordChanged)
         self._advertising = Advertising(config.advertise, reactor, names, policy, self.self)
 
     @cached_property
@@ -137,27 +139,10 @@ class Discovery:
         """The database, opened when it is first needed: a lock that we had would not survive becoming a daemon."""
         return open_node_store(self._config.database, lambda: int(self._unixTime()), self._warn)
 
-    @cached_property
+    @property
     def local(self) -> LocalRecord:
-        """Our record."""
-        key = self._config.key
-        local = LocalRecord(key, self._unixMs(), self._store.local_seq(key.public_key.node_id), self._signed)
-        for capability in self._config.capabilities:
-            for entry, value in capability.recordEntries():
-                local.set(entry, value)
-        return local
-
-    def _unixMs(self) -> int:
-        return int(self._unixTime() * 1000)
-
-    def _signed(self, seq: int) -> None:
-        self._store.set_local_seq(self.local.node_id, seq)
-        _log.info("our record, number {seq}, says {where}", seq=seq, where=self._where())
-        self._recordChanged()
-
-    def _where(self) -> str:
-        said = self.local.advertised().items()
-        return ", ".join(f"{key} {each.value} ({each.source.value})" for key, each in said) or "nothing of where we are"
+        """The entries of our record."""
+        return self.record.local
 
     def mapped(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> str:
         """See L{Advertising.mapped}."""
@@ -168,7 +153,7 @@ class Discovery:
 
     def self(self) -> Node:
         """Ourselves, with our record; if that has no address, at the one by which this host means itself."""
-        record = self.local.record(self._unixMs())
+        record = self.record.current()
         node = Node.from_record(record)
         if node.ip is not None:
             return node
@@ -207,8 +192,10 @@ class Discovery:
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
         self._lookAround()
+        local = self.local  # whose entries say when they change
+        self._later(self.record.untilNext, self._refreshRecord)
         if not self._config.discovery:
-            self._advertising.start(self.local, self._bound)
+            self._advertising.start(local, self._bound)
             return
         if self._config.dialVia is not None:
             self._warn(
@@ -216,7 +203,7 @@ class Discovery:
             )
         anywhere = (_anywhere(version) for version in (() if places else versions()))
         edge = self._open(places or {each.ip.version: each for each in anywhere})
-        self._advertising.start(self.local, self._bound)
+        self._advertising.start(local, self._bound)
         shared: dict[str, Any] = {
             "policy": self._policy,
             "outgoing": OutgoingBudget.udp(),
@@ -289,6 +276,10 @@ class Discovery:
         networks = [network for place in places for network in networksOf(self._reactor, place)]
         self._policy.set_home(each for each in networks if self._isLocal or not each.is_loopback)
         self._later(HOME_INTERVAL, self._lookAround)
+
+    def _refreshRecord(self) -> None:
+        self.record.refreshByItself()
+        self._later(self.record.untilNext, self._refreshRecord)
 
     # The database.
 
@@ -386,17 +377,6 @@ class Discovery:
     def resolve(self) -> Callable[[Node], Deferred[Node]] | None:
         """Searches for where a node is; C{None} if nobody can be asked."""
         return self.protocols[0].resolve if self.protocols else None
-
-    def advertised(self) -> dict[str, dict[str, Any]]:
-        """Each entry of our record that says where we are, who says so, and what speaks for it, for C{nodeInfo()}."""
-        return {
-            key: {
-                "value": each.value if isinstance(each.value, int) else str(each.value),
-                "source": each.source.value,
-                "verdict": each.verdict.value,
-            }
-            for key, each in self.local.advertised().items()
-        }
 
     def info(self) -> dict[str, Any]:
         """What each version that runs knows, for C{nodeInfo()}."""

@@ -46,7 +46,7 @@ class NodeInfo:
             "ip": node.host,
             "ports": {"discovery": node.udp if self._discovery.protocols else 0, "listener": node.tcp},
             "discovery": self._discovery.info(),
-            "advertised": self._discovery.advertised(),
+            "advertised": self._discovery.record.advertised(),
             "nat": self._nat.info(),
             "listenAddr": addresses[0] if addresses else "",
             "listenAddrs": addresses,

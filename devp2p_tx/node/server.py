@@ -51,6 +51,7 @@ from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver
 from devp2p_tx.net.hostnames import HostNames, SystemTTLs, isReal
 from devp2p_tx.net.nameservers import NameServers
+from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
@@ -65,7 +66,7 @@ from devp2p_tx.node.nopeers import NoPeersNotice
 from devp2p_tx.node.notices import PeerNotices
 from devp2p_tx.node.orders import Orders, checkIsNode
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
-from devp2p_tx.node.stopping import Part, stopParts
+from devp2p_tx.node.stopping import Part, cleaned, stopParts
 from devp2p_tx.node.tried import Tried
 
 _log = Logger()
@@ -109,8 +110,7 @@ class Server(service.Service):
         """
         @param config: see L{ServerConfig}.
         @param reactor: by default the global one.
-        @param seconds: the time for deadlines. By default, with the global reactor, a clock that never jumps; with
-            another, that reactor's own.
+        @param seconds: the time for deadlines: by default a clock that does not jump, or that of a simulated network.
         @param randomBytes: randomness for keys.
         @param random: randomness for choices.
         @param unixTime: the time of day, for what packets and records say.
@@ -120,11 +120,10 @@ class Server(service.Service):
         if reactor is None:
             from twisted.internet import reactor
 
-            seconds = seconds or time.monotonic
         self.config = config
         self.metrics = Metrics()
         self._reactor = reactor
-        self._seconds: Callable[[], float] = seconds or reactor.seconds
+        self._seconds: Callable[[], float] = seconds or secondsOf(reactor)
         self._randomBytes = randomBytes
         self._phase = _Phase.NEW
         self._inbox: deque[Callable[[], None]] = deque()
@@ -208,7 +207,7 @@ class Server(service.Service):
             return failed
         self._phase = _Phase.RUNNING
         super().startService()  # type: ignore[no-untyped-call]
-        Deferred.fromCoroutine(self._start()).addErrback(_cleaned).addBoth(self._started.fire)
+        Deferred.fromCoroutine(self._start()).addErrback(cleaned).addBoth(self._started.fire)
         starting = self._started.when()
         if self.parent is not None:
             self._dropped = starting
@@ -574,15 +573,20 @@ class Server(service.Service):
         """Call C{subscriber} with ourselves whenever our record was signed anew, since what it says has changed."""
         return self._records.subscribe(subscriber)
 
+    def refreshRecord(self) -> Node:
+        """
+        Ask every capability again what our record announces, and sign the record if that has changed.
+
+        @return: ourselves, with the newest record; while the server does not run no capability is asked.
+        @raise LocalProtocolError: the entries have no room in a record, which stays as it was.
+        """
+        if self.isRunning:
+            self._discovery.record.refresh()
+        return self.self()
+
     def _recordChanged(self) -> None:
         if self._records:
             self._post(lambda: self._records.send(self._discovery.self()))
-
-
-def _cleaned(failure: Failure) -> Failure:
-    """Return the failure without its traceback, which knows the server: so an error that nobody handles is found."""
-    failure.cleanFailure()
-    return failure
 
 
 def _close(transport: RLPxProtocol) -> Deferred[BaseException]:

@@ -71,3 +71,9 @@ class _Stop:
             if self._alarm.active():
                 self._alarm.cancel()
             self._over.callback(None)
+
+
+def cleaned(failure: Failure) -> Failure:
+    """Return the failure without its traceback, which knows the server: so an error that nobody handles is found."""
+    failure.cleanFailure()
+    return failure

@@ -4,16 +4,21 @@ What we remember of other nodes, in memory.
 Reads come from dictionaries, so that they may stand in the path of every packet; a store on disk is this one with its
 changes written down (L{devp2p_tx.storage.sqlite}). Strangers make rows, so every table has a limit.
 
-Times are unix seconds, and 0 means never. An IPv4 address in IPv6 clothes is the IPv4 address.
+Times are unix seconds, and 0 means never. A time that is to come says that the clock was wrong when it was written, or
+is wrong now. It proves nothing (L{devp2p_tx.core.timestamps}); to keep a node, and to begin with it, a time that is a
+day ahead is as good as one that is a day old. An IPv4-mapped IPv6 address is the IPv4 address.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from math import inf
 from random import Random
 from typing import Generic, NamedTuple, TypeVar
 
 from devp2p_tx.core.addressing.addresses import IPAddress, unwrap
+from devp2p_tx.core.timestamps import distance
 
 #: Rows of each table: nodes and endpoints of about 300 bytes in memory each.
 MAX_NODES = MAX_ENDPOINTS = 20_000
@@ -23,6 +28,8 @@ MAX_LOCAL = 64
 NODE_EXPIRATION, EXPIRATION_INTERVAL = 86400, 3600
 #: Seconds for which a good peer is remembered, and failed dials in a row after which it is not.
 DIAL_EXPIRATION, MAX_DIAL_FAILURES = 7 * 86400, 5
+
+_SEQ = re.compile("[0-9]{1,20}")
 
 #: An id, or an id and the bytes of an address.
 Key = tuple[bytes, ...]
@@ -54,6 +61,10 @@ class Endpoint(NamedTuple):
     def proved(self) -> int:
         """When it last proved its address to us; 0 for never."""
         return max(self.last_pong, self.last_pong_v5)
+
+    def distance(self, now: int) -> float:
+        """The seconds between now and the nearest time at which it proved its address to us."""
+        return min(distance(self.last_pong, now), distance(self.last_pong_v5, now))
 
 
 class Dial(NamedTuple):
@@ -160,9 +171,9 @@ class MemoryNodeStore:
     def seeds(self, count: int, max_age: int, now: int, rng: Random) -> list[str]:
         """
         The texts of up to C{count} nodes, chosen at random among those that answered from their present address within
-        the last C{max_age} seconds.
+        the last C{max_age} seconds, or as much later by a clock that was ahead.
         """
-        fit = [node.text for key, node in self._nodes if now - self._endpoint((*key, node.ip)).proved <= max_age]
+        fit = [node.text for key, node in self._nodes if self._endpoint((*key, node.ip)).distance(now) <= max_age]
         return rng.sample(fit, min(count, len(fit)))
 
     # -- endpoint proof -----------------------------------------------------------------------------------------------
@@ -240,9 +251,9 @@ class MemoryNodeStore:
     # -- ourselves ----------------------------------------------------------------------------------------------------
 
     def local_seq(self, node_id: bytes) -> int | None:
-        """The sequence number that our own record had last, C{None} if we never had one."""
+        """The sequence number that our own record had last, C{None} if it had none, or somebody wrote no number."""
         row = self._local.get((node_id,))
-        return None if row is None else int(row.seq)
+        return int(row.seq) if row is not None and _SEQ.fullmatch(row.seq) and int(row.seq) >> 64 == 0 else None
 
     def set_local_seq(self, node_id: bytes, seq: int) -> None:
         """Remember the sequence number (64 bits) of our own record, before anybody sees it."""
@@ -256,19 +267,20 @@ class MemoryNodeStore:
         off there may be nothing else to begin with.
 
         An endpoint goes a day after its last pong, or, if there never was one, its last ping; a node goes when it had
-        pongs and all are old.
+        pongs and all are old. So do those whose times are to come by more than a day.
         """
-        limit = now - NODE_EXPIRATION
-        youngest: dict[bytes, int] = {}
+        nearest: dict[bytes, float] = {}
         for key, endpoint in self._endpoints:
-            youngest[key[0]] = max(youngest.get(key[0], 0), endpoint.proved)
-            if 0 < (endpoint.proved or endpoint.last_ping) < limit:
+            if endpoint.proved:
+                nearest[key[0]] = min(nearest.get(key[0], inf), endpoint.distance(now))
+            since = endpoint.distance(now) if endpoint.proved else distance(endpoint.last_ping, now)
+            if NODE_EXPIRATION < since < inf:
                 self._endpoints.delete(key)
-        for node_id, last_pong in youngest.items():
-            if 0 < last_pong < limit:
+        for node_id, since in nearest.items():
+            if since > NODE_EXPIRATION:
                 self._nodes.delete((node_id,))
         for key, dial in self._dials:
-            if dial.succeeded < now - DIAL_EXPIRATION:
+            if distance(dial.succeeded, now) > DIAL_EXPIRATION:
                 self._dials.delete(key)
 
     def flush(self) -> int:

@@ -249,12 +249,12 @@ class RecordTests(DiscoveryTestCase):
         await ours.discovery.ping(known)
 
     async def test_theySayWhereWeAre(self) -> None:
-        """When ten of them agree on where we are, our record says so."""
+        """When ten of them, in ten networks, agree on where we are, our record says so."""
         ours = await self.ours()
         ours.local.offer(Source.INTERFACE, 4, ip_address("127.0.0.1"), udp=9)
         for number in range(VOTES):
             self.assertEqual((str(ours.node.ip), ours.node.udp), ("127.0.0.1", 9))
-            theirs = await self.theirs(listen=f"127.0.0.{10 + number}:0")
+            theirs = await self.theirs(listen=f"127.{10 + number}.0.1:0")
             await ours.discovery.ping(parse_node(theirs.record))
         self.assertEqual((str(ours.node.ip), ours.node.udp), ("127.0.0.1", ours.port))
 

@@ -20,7 +20,7 @@ FOUR, SIX, BOTH = (4,), (6,), (4, 6)
 
 def publicAddress(number: int, version: int) -> str:
     """An address that everybody can reach, for each number."""
-    return f"34.0.{number}.1" if version == 4 else f"2600:{number:x}::1"
+    return f"34.{number}.0.1" if version == 4 else f"2600:{number:x}::1"
 
 
 class FamiliesCase(DiscoveryTestCase):

@@ -6,18 +6,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address, ip_interface
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
+from devp2p_tx.core.discv4.packets import WireEndpoint
+from devp2p_tx.core.enr.local import HOLD
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.node.advertising import REFRESH_INTERVAL
 from devp2p_tx.node.server import Server
-from tests.node.families import FOUR, FamiliesCase, publicAddress
+from tests.net.discovery.support import Puppet
+from tests.node.families import BOTH, FOUR, FamiliesCase, publicAddress
 from tests.node.support import PORT
 from tests.node.test_discovery import BOOT
 
 #: As many as it takes, and some more.
 VOTERS = range(20, 34)
+#: Addresses at which not everybody reaches the same host, or nobody any.
+NOWHERE = (
+    *("0.0.0.0", "127.0.0.1", "10.1.1.1", "172.16.1.1", "169.254.1.1", "100.64.0.1", "192.0.2.1", "198.18.0.1"),
+    *("224.0.0.1", "240.0.0.1", "255.255.255.255", "192.88.99.1", "::ffff:10.1.1.1"),
+    *("::", "::1", "fe80::1", "fd00::1", "2001:db8::1", "2002:808:808::1", "ff02::1", "64:ff9b::a01:101", "3fff::1"),
+)
 UNSEEN, SEEN, CONTRADICTED = "not yet seen", "seen from outside", "contradicted"
 
 
@@ -205,10 +218,29 @@ class MappingTests(AdvertisingCase):
         self.assertEqual(shown, mapped)
         self.assertEqual([(str(each.ip), each.tcp, each.udp) for each in told], [("9.9.9.9", 1111, 2222)])
         server._discovery.mapped("upnp", None, 1111, None)
-        self.moment()
+        self.moment(HOLD)
         self.assertEqual((self.values(2).get("ip"), self.values(2)["tcp"], len(told)), (None, 1111, 2))
         server._discovery.mapped("upnp", ip_address("9.9.9.10"), None, 3333)
         self.assertEqual((self.values(2)["ip"], self.values(2)["tcp"], self.values(2)["udp"]), ("9.9.9.10", 1111, 3333))
+
+    def test_router_that_does_not_answer_once(self) -> None:
+        """The record stays as it is, for five minutes; a port that is mapped anew meanwhile is taken."""
+        self.behindNAT(2)
+        server = self.start(2, bootnodes=[])
+        server._discovery.mapped("upnp", ip_address("9.9.9.9"), 1111, 2222)
+        self.moment()
+        told = self.tell(server)
+        for _ in range(5):
+            for said in ((None, 1111, 2222), (None, None, None), (ip_address("9.9.9.9"), 1111, 2222)):
+                self.assertEqual(server._discovery.mapped("upnp", *said), "")
+                self.moment(120)
+        self.assertEqual((told, self.values(2)["ip"]), ([], "9.9.9.9"))
+        server._discovery.mapped("upnp", None, 5555, 2222)
+        self.assertEqual((self.values(2)["ip"], self.values(2)["tcp"]), ("9.9.9.9", 5555))
+        self.moment(HOLD - 1)
+        self.assertEqual(self.values(2)["ip"], "9.9.9.9")
+        self.moment(1)
+        self.assertIsNone(self.values(2).get("ip"))
 
     def test_lost(self) -> None:
         """When nothing is mapped any more, and no address known, the rest is forgotten."""
@@ -216,6 +248,7 @@ class MappingTests(AdvertisingCase):
         server = self.start(2, bootnodes=[])
         for said in ((ip_address("9.9.9.9"), 1111, 2222), (None, None, None)):
             server._discovery.mapped("upnp", *said)
+        self.moment(HOLD)
         self.assertEqual(self.values(2), {"tcp": PORT, "udp": PORT})
 
     def test_another_nat(self) -> None:
@@ -231,6 +264,19 @@ class MappingTests(AdvertisingCase):
         self.assertEqual(shown, {"ip": "votes", "udp": "votes", "tcp": "interface"})
         self.assertEqual(server._discovery.mapped("extip", ip_address("192.168.5.6"), None, None), "")
         self.assertEqual(self.values(2)["ip"], "192.168.5.6")
+
+    def test_addresses_of_no_use(self) -> None:
+        """Whatever a router or a STUN server says that is not globally reachable is not announced, in either family."""
+        for number, ip in enumerate(NOWHERE, 2):
+            self.families[number] = BOTH
+            self.behindNAT(number)
+            server = self.start(number, bootnodes=[])
+            for source in ("upnp", "pcp", "natpmp", "stun"):
+                said = server._discovery.mapped(source, ip_address(ip), 1111, 2222)
+                self.assertIn("is not announced", said, (ip, source))
+                self.assertEqual(self.values(number), {"tcp": PORT, "udp": PORT}, (ip, source))
+        server._discovery.mapped("stun", ip_address("::ffff:9.9.9.9"), None, None)
+        self.assertEqual(self.values(number)["ip"], "9.9.9.9")
 
     def test_network_that_is_joined(self) -> None:
         """A network that the node comes to be in is its world from then on."""
@@ -286,6 +332,7 @@ class ChangeTests(AdvertisingCase):
     """An address that changes while the node runs, which its host knows, too."""
 
     isBehindNAT = False
+    source = "interface"
 
     def setUp(self) -> None:
         """A node with many others, of which one is its peer over IPv4, and one over IPv6."""
@@ -309,10 +356,10 @@ class ChangeTests(AdvertisingCase):
 
     def test_signed_once(self) -> None:
         """Votes move one after the other, the record is signed once, and that is told once."""
-        self.assertEqual(self.advertised(BOOT)["ip"], (publicAddress(BOOT, 4), "votes", SEEN))
+        self.assertEqual(self.advertised(BOOT)["ip"], (publicAddress(BOOT, 4), self.source, SEEN))
         told = self.change()
         self.assertEqual([(str(each.ip), each.seq) for each in told], [("34.0.99.1", self.seq + 1)])
-        self.assertEqual(self.advertised(BOOT)["ip"], ("34.0.99.1", "votes", SEEN))
+        self.assertEqual(self.advertised(BOOT)["ip"], ("34.0.99.1", self.source, SEEN))
         self.assertEqual(self.server.self().seq, self.seq + 1)
 
     def test_others_learn_of_it(self) -> None:
@@ -351,10 +398,146 @@ class ChangeTests(AdvertisingCase):
         """It is one line."""
         self.change()
         [line] = [each for each in self.said() if "34.0.99.1" in each]
-        self.assertRegex(line, r"^our record, number \d+, says ip 34.0.99.1 \(votes\), tcp 30303 \(interface\)")
+        self.assertRegex(
+            line, r"^local record updated: seq=\d+ ip=34.0.99.1 \(from \w+\) tcp=30303 \(from interface\) .* enr=enr:"
+        )
 
 
 class ChangeBehindNATTests(ChangeTests):
     """The same where the host itself does not know its address."""
 
     isBehindNAT = True
+    source = "votes"
+
+
+class LiarTests(AdvertisingCase):
+    """Nodes that have many addresses, and bond with us over the network."""
+
+    #: Where they say that we are, by the family of the address.
+    CLAIMS = (ip_address("6.6.6.6"), ip_address("2a00::666"))
+
+    def lie(self, addresses: Sequence[str]) -> None:
+        """Each pings, answers, and pings again, and says that we are elsewhere."""
+        for number, address in enumerate(addresses, 1000):
+            puppet = Puppet(self.network, number, address)
+            there = SimpleNamespace(ip=publicAddress(2, ip_address(address).version))
+            for claim in self.CLAIMS:
+                stated = WireEndpoint(claim.packed, 666, 0)
+                puppet.send(puppet.makePing(stated=stated), there)  # type: ignore[arg-type]
+                puppet.pong(there, stated)  # type: ignore[arg-type]
+                puppet.send(puppet.makePing(stated=stated), there)  # type: ignore[arg-type]
+
+    def check(self, addresses: Sequence[str]) -> None:
+        """They change nothing, and are no reason to sign the record again."""
+        self.patch(self.host(2), "interfaces", lambda: [ip_interface("192.168.1.2/24"), ip_interface("fd00::2/64")])
+        server = self.start(2, bootnodes=[], noDial=True)
+        told, before = self.tell(server), self.values(2)
+        self.lie(addresses)
+        self.moment(1)
+        self.assertEqual((self.values(2), told), (before, []))
+        assert server.discv4 is not None
+        self.assertGreater(sum(len(votes) for votes in self.votes(server)), 0)
+
+    def votes(self, server: Server) -> list[Any]:
+        """What is remembered of the statements."""
+        families = server._discovery.local._families.values()
+        return [list(each.votes._statements.values()) for each in families]
+
+    def test_one_network_of_ipv6(self) -> None:
+        """Thirty of one /64 say nothing of our IPv4 address, and one thing of the IPv6 one."""
+        self.check([f"2a0e:1000::{number:x}" for number in range(1, 31)])
+
+    def test_one_provider_of_ipv6(self) -> None:
+        """Nor do thirty /64s of one /32, or the eight /32s of a /29."""
+        addresses = [f"2a0e:1000:{number:x}::1" for number in range(1, 31)]
+        self.check([*addresses, *(f"2a0e:100{number}:99::1" for number in range(8))])
+
+    def test_one_provider_of_ipv4(self) -> None:
+        """Nor do thirty /24s of one /16, or of four /16s side by side."""
+        self.check([f"66.{number % 4}.{number}.1" for number in range(60)])
+
+
+class PortDisputeTests(AdvertisingCase):
+    """A NAT that shows each node another port."""
+
+    def state(self, server: Server, ports: Sequence[int]) -> None:
+        """Nodes that are not there state our endpoint, each another one, maybe."""
+        for number, port in enumerate(ports):
+            endpoint = ExternalEndpoint(ip_address("8.8.8.8"), port)
+            server._discovery.local.add_statement(ip_address(f"5.{number}.1.1"), endpoint, self.network.clock.seconds())
+
+    def test_said_once(self) -> None:
+        """The address is announced with our own port, and one line says so; another one when it is over."""
+        self.behindNAT(2)
+        server = self.start(2, bootnodes=[], noDial=True, discoveryPort=40404)
+        for _ in range(4):
+            self.state(server, range(20000, 20120))
+            self.moment(REFRESH_INTERVAL)
+        shown = {key: each[:2] for key, each in self.advertised(2).items()}
+        expected = {"ip": ("8.8.8.8", "votes"), "tcp": (PORT, "interface"), "udp": (40404, "interface")}
+        self.assertEqual(shown, expected)
+        [line] = [each for each in self.warnings() if "8.8.8.8" in each]
+        for part in ("udp=40404", "--nat", "--advertise udp=HOST:PORT"):
+            self.assertIn(part, line)
+        for _ in range(3):
+            self.state(server, [20000] * 120)
+            self.moment(REFRESH_INTERVAL)
+        self.assertEqual(self.values(2)["udp"], 20000)
+        self.assertEqual(len([each for each in self.said() if "is known again" in each]), 1)
+        self.assertEqual(len([each for each in self.warnings() if "8.8.8.8" in each]), 1)
+
+    def test_port_that_is_known(self) -> None:
+        """Where a router mapped the port, or our user named it, there is nothing to say."""
+        self.behindNAT(2)
+        server = self.start(2, bootnodes=[], noDial=True)
+        server._discovery.mapped("upnp", None, None, 5555)
+        self.state(server, range(20000, 20120))
+        self.moment(REFRESH_INTERVAL)
+        self.assertEqual((self.values(2)["udp"], self.warnings()), (5555, []))
+
+
+class SeveralAddressesTests(AdvertisingCase):
+    """Where there are several addresses the record does not change from one to another and back."""
+
+    def test_interfaces(self) -> None:
+        """The system lists them in another order; the one announced is left only when it is gone."""
+        texts = ["34.0.7.1/24", "34.0.8.1/24"]
+        self.patch(self.host(2), "interfaces", lambda: [ip_interface(text) for text in texts])
+        server = self.start(2, bootnodes=[], noDial=True)
+        told = self.tell(server)
+        texts.reverse()
+        self.moment(3 * REFRESH_INTERVAL)
+        self.assertEqual((self.values(2)["ip"], told), ("34.0.7.1", []))
+        texts.remove("34.0.7.1/24")
+        self.moment(REFRESH_INTERVAL)
+        self.assertEqual(self.values(2)["ip"], "34.0.8.1")
+
+    def test_name(self) -> None:
+        """Name servers return the addresses of a name in turn."""
+        self.network.names["home.example"] = ["8.8.8.8", "9.9.9.9"]
+        advertise = Advertise.parse("udp=home.example:40404")
+        server = self.start(2, advertise=advertise, bootnodes=[], noDial=True)
+        server.self()
+        self.moment()
+        told, before = self.tell(server), self.values(2)["ip"]
+        self.network.names["home.example"] = ["9.9.9.9", "8.8.8.8"]
+        self.moment(3 * REFRESH_INTERVAL)
+        self.assertEqual((self.values(2)["ip"], told), (before, []))
+
+    def test_name_of_nowhere(self) -> None:
+        """What can be no node's is left out, and loopback comes last."""
+        self.network.names["home.example"] = ["0.0.0.0", "224.0.0.1", "127.0.1.1", "8.8.8.8"]
+        self.start(2, advertise=Advertise.parse("udp=home.example:1"), bootnodes=[], noDial=True)
+        self.assertEqual(self.values(2)["ip"], "8.8.8.8")
+        self.network.names["nowhere.example"] = ["0.0.0.0", "224.0.0.1"]
+        self.start(3, advertise=Advertise.parse("udp=nowhere.example:1"), bootnodes=[], noDial=True)
+        self.assertIsNone(self.values(3).get("ip"))
+        self.assertIn("nowhere.example, to be advertised, has no IPv4 address", self.warnings())
+
+
+class ConstantTests(SynchronousTestCase):
+    """What others can observe, against literals."""
+
+    def test_interval(self) -> None:
+        """As the documentation has it."""
+        self.assertEqual(REFRESH_INTERVAL, 120.0)

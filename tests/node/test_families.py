@@ -189,5 +189,5 @@ class PairTests(FamiliesCase):
             self.start(number, bootnodes=[self.addressed(BOOT, 4)], noDial=True)
         self.moment(120)
         shown = self.advertised(BOOT)
-        self.assertEqual(shown["ip"], (publicAddress(BOOT, 4), "votes", "seen from outside"))
+        self.assertEqual(shown["ip"], (publicAddress(BOOT, 4), "interface", "seen from outside"))
         self.assertEqual(shown["ip6"], (publicAddress(BOOT, 6), "interface", "not yet seen"))

@@ -19,6 +19,7 @@ from devp2p_tx.storage.memory import (
     NODE_EXPIRATION,
     Dial,
     Endpoint,
+    LocalNode,
     MemoryNodeStore,
     Rows,
 )
@@ -186,6 +187,38 @@ class ExpirationTests(SynchronousTestCase):
         self.store.expire(NOW)
         self.assertEqual(self.store.good_peers(10), ["enr:1"])
 
+    def test_times_to_come(self) -> None:
+        """What is dated a day ahead or less stays, what is dated a year ahead goes, as what is that old."""
+        for ahead, stays in ((NODE_EXPIRATION, True), (NODE_EXPIRATION + 1, False), (365 * 86400, False)):
+            for v5 in (False, True):
+                self.setUp()
+                self.store.pong_received(node_id(1), IP, NOW + ahead, v5=v5)
+                self.store.ping_received(node_id(2), IP, NOW + ahead)
+                self.store.expire(NOW)
+                self.assertEqual(self.store.node(node_id(1)) is not None, stays)
+                self.assertEqual(self.store.last_ping(node_id(2), IP) > 0, stays)
+        for ahead, stays in ((DIAL_EXPIRATION, True), (DIAL_EXPIRATION + 1, False)):
+            self.store.dial_succeeded(node_id(3), "enr:3", NOW + ahead)
+            self.store.expire(NOW)
+            self.assertEqual(self.store.good_peers(9) == ["enr:3"], stays)
+
+    def test_one_time_to_come(self) -> None:
+        """A fresh proof of one version counts, whatever the clock was when that of the other was written."""
+        self.store.pong_received(node_id(1), IP, NOW + 365 * 86400)
+        self.store.pong_received(node_id(1), IP, NOW, v5=True)
+        self.store.expire(NOW)
+        self.assertEqual(self.store.seeds(1, 100, NOW, Random(1)), ["enr:1"])
+
+    def test_seeds_of_times_to_come(self) -> None:
+        """Nodes to begin with may be dated ahead by as much as they may be old."""
+        for ahead, fit in ((100, True), (101, False), (365 * 86400, False)):
+            self.store.pong_received(node_id(1), IP, NOW + ahead)
+            self.assertEqual(self.store.seeds(1, 100, NOW, Random(1)), ["enr:1"] if fit else [])
+
+    def test_clock_of_1970(self) -> None:
+        """Who never answered is no node to begin with."""
+        self.assertEqual(self.store.seeds(1, 5 * 86400, 100, Random(1)), [])
+
 
 class DialTests(SynchronousTestCase):
     """Peers that were good."""
@@ -230,6 +263,13 @@ class LocalSeqTests(SynchronousTestCase):
         store.set_local_seq(node_id(1), 2**64 - 1)
         self.assertEqual(store.local_seq(node_id(1)), 2**64 - 1)
         self.assertIsNone(store.local_seq(node_id(2)))
+
+    def test_no_number(self) -> None:
+        """What somebody else wrote into the database is no number."""
+        store = MemoryNodeStore()
+        for text in ("", "abc", "-1", "1.5", str(2**64), "9" * 99, "\u0661"):
+            store._local.put((node_id(1),), LocalNode(text))
+            self.assertIsNone(store.local_seq(node_id(1)))
 
 
 class BoundTests(SynchronousTestCase):

@@ -25,6 +25,7 @@ from enum import Enum
 
 from devp2p_tx.core.addressing.addresses import (
     FLAG_BITS,
+    LINK_LOCAL,
     LOOPBACK,
     IPAddress,
     IPNetwork,
@@ -118,6 +119,10 @@ class AddressPolicy:
     def is_reachable(self, ip: IPAddress) -> bool:
         """Whether an address means the same host to all whom we speak with: to everybody, or in a network of ours."""
         return not kinds(ip) or ip in self._home
+
+    def may_announce(self, ip: IPAddress) -> bool:
+        """Whether our record may name an address that others say is ours; one of a single link means nothing there."""
+        return self.is_reachable(ip) and not kinds(ip) & LINK_LOCAL
 
     def relay_fault(self, sender: IPAddress, ip: IPAddress | None) -> str | None:
         """

@@ -5,7 +5,8 @@ A node proves its address by a PONG that echoes our PING; from then on it may as
 ours to it, as far as we know, when it sent a PING, to which we answer with a PONG. Both hold for a node id at an IP
 address, whatever the port, and for 24 hours, as with the other clients (the specification says 12).
 
-Times are unix times in seconds, since bonds outlive a restart in a node database.
+Times are unix times in seconds, since bonds outlive a restart in a node database. Those that are to come prove nothing:
+the clock was wrong when they were written, or is wrong now.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.timestamps import age
 
 #: Seconds that a proof is good for.
 LIFETIME = 24 * 3600.0
@@ -78,11 +80,11 @@ class EndpointProofs:
 
     def is_proved(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool:
         """Whether the node has proved to be at that address, so that it may be answered at length."""
-        return unix_time - self._pongs.get((node_id, ip), 0.0) < LIFETIME
+        return age(self.last_pong(node_id, ip), unix_time) < LIFETIME
 
     def should_prove(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool:
         """Whether the node probably lacks our own proof, so that a request would be ignored."""
-        return unix_time - self._pings.get((node_id, ip), 0.0) > LIFETIME or self.failures(node_id, ip) > MAX_FAILURES
+        return age(self.last_ping(node_id, ip), unix_time) > LIFETIME or self.failures(node_id, ip) > MAX_FAILURES
 
     def failures(self, node_id: bytes, ip: IPAddress) -> int:
         """How many FINDNODEs in a row were answered with no node, or not at all."""

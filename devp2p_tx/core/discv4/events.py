@@ -9,6 +9,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.discv4.clock import ClockOffset
 from devp2p_tx.core.discv4.packets import Pong
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.record import Record
@@ -120,4 +121,4 @@ class ClockSuspect(NamedTuple):
     """So many calls timed out that our clock may be wrong: ask an NTP server."""
 
 
-Event = PingAnswered | NodesFound | RecordFound | CallFailed | ClockSuspect
+Event = PingAnswered | NodesFound | RecordFound | CallFailed | ClockSuspect | ClockOffset

@@ -43,6 +43,7 @@ from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.datagram import Datagram
 from devp2p_tx.core.discv4 import packets
+from devp2p_tx.core.discv4.clock import ClockOffsets
 from devp2p_tx.core.discv4.cryptography import Cryptography, OwnCryptography
 from devp2p_tx.core.discv4.endpointproof import EndpointProofs, Proofs
 from devp2p_tx.core.discv4.events import (
@@ -168,6 +169,7 @@ class Discv4:
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._replies = AwaitedReplies()
+        self._clock = ClockOffsets()
         self._calls: set[Call] = set()
         self._ping_backs: dict[_Host, _PingBack] = {}
         self._bondings: dict[_Host, _Bonding] = {}
@@ -420,6 +422,7 @@ class Discv4:
         except InvalidRLP:
             return Refusal.BAD_PAYLOAD
         if kind != PacketType.ENRRESPONSE and packets.is_expired(cast("_Expiring", payload).expiration, unix_time):
+            self._note_expired(payload, ip, now, unix_time)
             return Refusal.EXPIRED
         if not self._is_awaited(payload, ip):
             return Refusal.UNSOLICITED
@@ -427,7 +430,19 @@ class Discv4:
             sender = self._cryptography.sender(data)
         except InvalidSignature:
             return Refusal.BAD_SIGNATURE
+        if isinstance(payload, (packets.Ping, packets.FindNode, packets.EnrRequest)):
+            self._tell(self._clock.note_request(sender.node_id, ip, payload.expiration, now, unix_time))
         return self._dispatch(payload, packets.datagram_hash(data), _Source(sender, ip, port, now, unix_time))
+
+    def _note_expired(self, payload: packets.Payload, ip: IPAddress, now: float, unix_time: float) -> None:
+        """A PONG that echoes a PING of ours is fresh, whatever its sender's clock and ours say."""
+        if isinstance(payload, packets.Pong):
+            for call in self._replies.candidates(payload.ping_hash, ip, PingCall)[:1]:
+                self._tell(self._clock.note_answer(call.node_id, ip, payload.expiration, now, unix_time))
+
+    def _tell(self, event: Event | None) -> None:
+        if event is not None:
+            self._events.append(event)
 
     def _is_awaited(self, payload: packets.Payload, ip: IPAddress) -> bool:
         """Whether the packet is a request, or an answer that somebody at this address may give."""
@@ -485,10 +500,12 @@ class Discv4:
         calls = self._answered(pong.ping_hash, PingCall, source)
         if not calls:
             return Refusal.UNSOLICITED
-        self.proofs.pong_received(source.sender.node_id, source.ip, source.unix_time)
-        self._note_statement(source.ip, pong.recipient, source.now)
+        sender, ip, _, now, unix_time = source
+        self._tell(self._clock.note_answer(sender.node_id, ip, pong.expiration, now, unix_time))
+        self.proofs.pong_received(sender.node_id, ip, unix_time)
+        self._note_statement(ip, pong.recipient, now)
         for call in calls:
-            self._finish_ping(call, pong, source.now)
+            self._finish_ping(call, pong, now)
         return None
 
     def _finish_ping(self, call: PingCall, pong: packets.Pong, now: float) -> None:
@@ -501,9 +518,8 @@ class Discv4:
             self._succeed(call, PingAnswered(call, pong))
 
     def _note_statement(self, host: IPAddress, stated: WireEndpoint, now: float) -> None:
-        ip = stated.ip
-        if ip is not None and stated.udp and not ip.is_unspecified:
-            self._local.add_statement(host, ExternalEndpoint(ip, stated.udp), now)
+        if stated.ip is not None:
+            self._local.add_statement(host, ExternalEndpoint(stated.ip, stated.udp), now)
 
     def _on_findnode(self, findnode: packets.FindNode, source: _Source) -> Refusal | None:
         if not self.proofs.is_proved(source.sender.node_id, source.ip, source.unix_time):

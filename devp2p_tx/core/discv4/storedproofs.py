@@ -8,6 +8,7 @@ from typing import Protocol
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv4.endpointproof import LIFETIME, MAX_FAILURES
+from devp2p_tx.core.timestamps import age
 
 #: Proofs younger than this are not written again: they hold for a day (seconds).
 RESOLUTION = 60.0
@@ -39,21 +40,23 @@ class StoredProofs:
 
     def ping_received(self, node_id: bytes, ip: IPAddress, unix_time: float) -> None:
         """The node asked for our proof, and was answered."""
-        if unix_time - self._store.last_ping(node_id, ip) >= RESOLUTION:
+        if age(self._store.last_ping(node_id, ip), unix_time) >= RESOLUTION:
             self._store.ping_received(node_id, ip, int(unix_time))
 
     def pong_received(self, node_id: bytes, ip: IPAddress, unix_time: float) -> None:
         """The node answered our PING from that address."""
-        if unix_time - self._store.last_pong(node_id, ip) >= RESOLUTION:
+        if age(self._store.last_pong(node_id, ip), unix_time) >= RESOLUTION:
             self._store.pong_received(node_id, ip, int(unix_time))
 
     def is_proved(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool:
         """Whether the node has proved to be at that address."""
-        return unix_time - self._store.last_pong(node_id, ip) < LIFETIME
+        return age(self._store.last_pong(node_id, ip), unix_time) < LIFETIME
 
     def should_prove(self, node_id: bytes, ip: IPAddress, unix_time: float) -> bool:
         """Whether the node probably lacks our own proof."""
-        return unix_time - self._store.last_ping(node_id, ip) > LIFETIME or self.failures(node_id, ip) > MAX_FAILURES
+        return (
+            age(self._store.last_ping(node_id, ip), unix_time) > LIFETIME or self.failures(node_id, ip) > MAX_FAILURES
+        )
 
     def failures(self, node_id: bytes, ip: IPAddress) -> int:
         """How many FINDNODEs in a row were answered with no node, or not at all."""

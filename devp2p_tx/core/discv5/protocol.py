@@ -504,16 +504,12 @@ class Discv5:
             self._collect_nodes(response, call, now)
         elif isinstance(response, Pong):
             assert isinstance(call, PingCall)
-            self._note_statement(session.ip, response, now)
+            self._local.add_statement(session.ip, ExternalEndpoint(response.ip, response.port), now)
             self._succeed(call, PingAnswered(call, response), now)
         else:
             assert isinstance(call, TalkCall)
             self._succeed(call, TalkAnswered(call, response.message), now)
         return None
-
-    def _note_statement(self, host: IPAddress, pong: Pong, now: float) -> None:
-        if pong.port and not pong.ip.is_unspecified:
-            self._local.add_statement(host, ExternalEndpoint(pong.ip, pong.port), now)
 
     def _collect_nodes(self, nodes: Nodes, call: FindNodeCall, now: float) -> None:
         call.received += 1

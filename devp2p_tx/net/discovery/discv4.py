@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
+from devp2p_tx.core.discv4.clock import ClockOffset
 from devp2p_tx.core.discv4.cryptography import Cryptography
 from devp2p_tx.core.discv4.events import (
     Call,
@@ -32,18 +32,14 @@ from devp2p_tx.core.discv4.storedproofs import StoredProofs
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
-from devp2p_tx.errors import DevP2PError, LocalProtocolError
+from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.interfaces import NodeStore
-from devp2p_tx.net.discovery.clock import measureDrift
+from devp2p_tx.net.discovery.clock import ClockWatch
 from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
 from devp2p_tx.net.discovery.udp import DatagramEdge
 
 #: Bytes of the key that a FINDNODE looks for.
 TARGET_SIZE = 64
-#: A clock that is wrong by more than this is warned of (seconds).
-MAX_DRIFT = 10.0
-
-_log = Logger()
 
 
 class DiscoveryV4(KademliaNode):
@@ -69,14 +65,16 @@ class DiscoveryV4(KademliaNode):
         @param local: our record; its key is ours, and it learns our external endpoint from others.
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
-        @param ntpServer: name of the time server that is asked when our clock seems to be wrong, such as
-            C{pool.ntp.org}; C{None} for never to ask.
+        @param ntpServer: name of the time server with which our clock is compared, such as C{pool.ntp.org}; C{None}
+            for none.
         @param budget: how many packets a source may send.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         @param settings: see L{Settings}.
         """
         super().__init__(local, reactor, store, settings)
-        self._ntpServer = ntpServer
+        self._clock = ClockWatch(
+            reactor, ntpServer, self.seconds, self._unixTime, self._random.randbytes, self._metrics
+        )
         self._proofs = StoredProofs(store)
         neighbours = Neighbours(self.table)
         self._core = Discv4(
@@ -92,6 +90,16 @@ class DiscoveryV4(KademliaNode):
 
     def _attach(self, edge: DatagramEdge) -> None:
         edge.handlers.insert(0, self)  # before discv5, which has to decrypt to see that a packet is none of its own
+        self._clock.start()
+
+    def stop(self) -> Deferred[None]:
+        """
+        Fail everything that is under way with L{ServerStopped<devp2p_tx.errors.ServerStopped>}, and close the socket.
+
+        @return: fires when it is closed. Calling it again, or on what was never started, does no harm.
+        """
+        self._clock.stop()
+        return super().stop()
 
     # -- what others ask for ------------------------------------------------------------------------------------------
 
@@ -136,27 +144,6 @@ class DiscoveryV4(KademliaNode):
         if node.ip is not None:
             self.table.track_failure(node, self._proofs.failures(node.node_id, node.ip), self.seconds())
 
-    # -- the clock ----------------------------------------------------------------------------------------------------
-
-    async def _checkClock(self, server: str) -> None:
-        try:
-            drift = await measureDrift(self._reactor, server, self.seconds, self._unixTime, self._random.randbytes)
-        except DevP2PError as error:
-            _log.info("the system clock cannot be compared with {server}: {error}", server=server, error=error)
-            return
-        self._metrics.count("clock_checks")
-        if abs(drift) > MAX_DRIFT:
-            _log.warn(
-                "the system clock is {seconds:.1f} s {direction}: other nodes ignore us; please set it, or enable"
-                " network time synchronisation",
-                seconds=abs(drift),
-                direction="ahead" if drift > 0 else "behind",
-            )
-
-    def _checkClockSoon(self) -> None:
-        if self._ntpServer is not None:
-            self._run(self._checkClock(self._ntpServer))
-
     # -- what comes in, what goes out ---------------------------------------------------------------------------------
 
     def _cancel(self, call: Call) -> None:
@@ -165,7 +152,10 @@ class DiscoveryV4(KademliaNode):
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, ClockSuspect):
-            self._checkClockSoon()
+            self._clock.suspect()
+            return
+        if isinstance(event, ClockOffset):
+            self._clock.nodesShow(event)
             return
         outcome = self._outcomes.pop(event.call, None)
         if outcome is None:

@@ -53,6 +53,7 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.allocator import keepFreedMemory
 from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
 
@@ -113,7 +114,8 @@ class RLPxProtocol(Protocol):
         @param clock: what delayed calls are made with.
         @param randomBytes: source of randomness, such as C{os.urandom}.
         @param remote: whom we dialled; C{None} if we were dialled.
-        @param seconds: the time for deadlines, which should not jump; by default that of C{clock}.
+        @param seconds: the time for deadlines, which should not jump; by default a monotonic clock, or that of a
+            simulated network.
         @param metrics: where traffic is counted.
         """
         self.transport: Any = None
@@ -124,7 +126,7 @@ class RLPxProtocol(Protocol):
         self.localKey = key.public_key
         self._key, self._random = key, randomBytes
         self._clock = clock
-        self._seconds = seconds or clock.seconds
+        self._seconds = seconds or secondsOf(clock)
         self._metrics = metrics or Metrics()
         self._cause: Exception | None = None
         self._handshaken: OneShot[PublicKey] = OneShot()

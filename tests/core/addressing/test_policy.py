@@ -66,6 +66,20 @@ class ReachTests(PolicyTestCase):
             self.assertFalse(policy.admits_named(ip("10.1.2.3"), "rlpx"))
             self.assertFalse(policy.admits_named(ip("64:ff9b::127.0.0.1"), "rlpx"))
 
+    def test_announced(self) -> None:
+        """A record names what all reach, and addresses of networks of ours, but for those of a single link."""
+        policy = AddressPolicy(home=map(ip_network, ["10.1.2.0/24", "fd00::/64", "fe80::/64", "169.254.0.0/16"]))
+        for ip, expected in (
+            (PUBLIC, True),
+            (PUBLIC_6, True),
+            ("10.1.2.3", True),
+            ("fd00::5", True),
+            ("10.9.9.9", False),
+        ):
+            self.assertEqual(policy.may_announce(ip_address(ip)), expected, ip)
+        for ip in ("fe80::1", "169.254.1.1", *NOWHERE):
+            self.assertFalse(policy.may_announce(ip_address(ip)), ip)
+
     def test_home(self) -> None:
         """Networks that the node itself is in, whatever they are for, and no others beside them."""
         networks = map(ip_network, ["10.1.2.0/24", "198.18.0.0/16", "192.0.2.0/24", "fd00::/64", "127.0.0.0/8"])

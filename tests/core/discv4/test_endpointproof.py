@@ -79,3 +79,21 @@ class ProofTests(SynchronousTestCase):
         self.assertTrue(proofs.is_proved(b"\0", IP, NOW))
         self.assertFalse(proofs.is_proved(b"\1", IP, NOW))
         self.assertEqual([len(proofs._pings), len(proofs._pongs), len(proofs._failures)], [3, 3, 3])
+
+    def test_clock_that_was_wrong(self) -> None:
+        """A proof of a time to come proves nothing, however far it is ahead; nor does none, by a clock of 1970."""
+        for ahead in (61, 86400, 365 * 86400):
+            self.proofs.pong_received(NODE, IP, NOW + ahead)
+            self.proofs.ping_received(NODE, IP, NOW + ahead)
+            self.assertFalse(self.proofs.is_proved(NODE, IP, NOW))
+            self.assertTrue(self.proofs.should_prove(NODE, IP, NOW))
+            self.proofs.pong_received(NODE, IP, NOW)
+            self.proofs.ping_received(NODE, IP, NOW)
+            self.assertTrue(self.proofs.is_proved(NODE, IP, NOW))
+            self.assertFalse(self.proofs.should_prove(NODE, IP, NOW))
+        self.assertFalse(self.proofs.is_proved(b"\7" * 32, IP, 5.0))
+        self.assertTrue(self.proofs.should_prove(b"\7" * 32, IP, 5.0))
+
+    def test_constants(self) -> None:
+        """As the documentation has them."""
+        self.assertEqual((LIFETIME, MAX_FAILURES), (86400.0, 5))

@@ -387,7 +387,7 @@ class StatementTests(ProtocolTestCase):
     def bond_with_many(self, seen: WireEndpoint) -> None:
         """Enough hosts bond with us, and say in their PONG where they see us."""
         for number in range(MIN_STATEMENTS):
-            ip = ip_address(f"66.1.1.{number + 1}")
+            ip = ip_address(f"66.{number + 1}.1.1")
             self.receive(self.make_ping(key(300 + number)), ip=ip)
             (_, _), (ping_hash, _) = self.sent_datagrams(ip=ip)
             self.receive(self.make_pong(ping_hash, key(300 + number), seen), ip=ip)
@@ -412,13 +412,13 @@ class StatementTests(ProtocolTestCase):
         self.bond_with_many(packets.NO_ENDPOINT)
         self.assertEqual(self.announced(), (ip_address("127.0.0.1"), 30301))
         for number in range(MIN_STATEMENTS):
-            self.receive(self.make_ping(key(300 + number), self.seen), ip=ip_address(f"66.1.1.{number + 1}"))
+            self.receive(self.make_ping(key(300 + number), self.seen), ip=ip_address(f"66.{number + 1}.1.1"))
         self.assertEqual(self.announced(), (self.seen.ip, 4444))
 
     def test_pings_of_strangers(self) -> None:
         """PINGs from addresses that may be forged do not: a single host could move us."""
         for number in range(MIN_STATEMENTS):
-            self.receive(self.make_ping(key(300 + number), self.seen), ip=ip_address(f"66.1.1.{number + 1}"))
+            self.receive(self.make_ping(key(300 + number), self.seen), ip=ip_address(f"66.{number + 1}.1.1"))
         self.assertEqual(self.announced(), (ip_address("127.0.0.1"), 30301))
 
     def test_nonsense(self) -> None:

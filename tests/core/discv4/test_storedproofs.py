@@ -77,6 +77,22 @@ class StoredProofTests(SynchronousTestCase):
             received(NODE, IP, NOW + RESOLUTION)
             self.assertEqual(last(NODE, IP), int(NOW + RESOLUTION))
 
+    def test_clock_that_was_wrong(self) -> None:
+        """A proof of a time to come proves nothing, and is written again; nor does none, by a clock of 1970."""
+        for ahead in (61, 86400, 365 * 86400):
+            for received in (self.proofs.pong_received, self.proofs.ping_received):
+                received(NODE, IP, NOW + ahead)
+            self.assertFalse(self.proofs.is_proved(NODE, IP, NOW))
+            self.assertTrue(self.proofs.should_prove(NODE, IP, NOW))
+            for received in (self.proofs.pong_received, self.proofs.ping_received):
+                received(NODE, IP, NOW)
+            self.assertTrue(self.proofs.is_proved(NODE, IP, NOW))
+            self.assertFalse(self.proofs.should_prove(NODE, IP, NOW))
+            self.assertEqual((self.store.last_pong(NODE, IP), self.store.last_ping(NODE, IP)), (NOW, NOW))
+        self.assertFalse(self.proofs.is_proved(OTHER, IP, 5.0))
+        self.assertTrue(self.proofs.should_prove(OTHER, IP, 5.0))
+        self.assertEqual(RESOLUTION, 60.0)
+
 
 class NeighboursTests(SynchronousTestCase):
     """The table as the protocol uses it."""

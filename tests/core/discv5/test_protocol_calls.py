@@ -186,7 +186,7 @@ class ResponseTests(CallTestCase):
         """Where a callee saw us counts as a vote, once for its address; not so if nothing was asked."""
         self.alice.local.offer(Source.FLAG, 4)
         for number in range(10, 10 + MIN_STATEMENTS):
-            host = Player(number, f"99.2.{number}.1")
+            host = Player(number, f"99.{number}.2.1")
             self.players.append(host)
             call = self.ping(self.alice, host)
             self.carry(self.alice)
@@ -207,7 +207,8 @@ class ResponseTests(CallTestCase):
         for ip, port in [("99.7.7.7", 0), ("0.0.0.0", 1)]:
             call = self.ping(self.alice, self.bob)
             self.assertIsNone(self.answer(self.pong(call, ip, port)))
-        self.assertEqual(self.alice.local._families[4].votes._statements.keys(), {self.bob.ip})  # that of connect()
+        stated = self.alice.local._families[4].votes._statements.values()
+        self.assertEqual([each.host for each in stated], [self.bob.ip])  # that of connect()
 
     def test_talk(self) -> None:
         """An answer of another protocol."""

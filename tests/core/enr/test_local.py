@@ -5,11 +5,13 @@ Tests for L{devp2p_tx.core.enr.local}.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from random import Random
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS, WINDOW, ExternalEndpoint
+from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS, SETTLING, WINDOW, ExternalEndpoint
+from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.entries import Entry
@@ -30,7 +32,7 @@ ENDPOINT_ENTRIES: tuple[Entry[Any], ...] = (
     entries.UDP6,
 )
 LOOPBACK = ip_address("127.0.0.1")
-PREDICTED = ExternalEndpoint(ip_address("127.0.1.2"), 81)
+PREDICTED = ExternalEndpoint(ip_address("4.0.1.2"), 81)
 
 
 class SeqTests(SynchronousTestCase):
@@ -99,6 +101,17 @@ class SeqTests(SynchronousTestCase):
         again = LocalRecord(KEY, START + 99999, self.stored[-1], self.stored.append)
         self.assertEqual(again.record(START + 99999).seq, seq + 1)
 
+    def test_clock_that_was_wrong(self) -> None:
+        """A number of a clock that was a year ahead, or at 1970, goes up all the same; there is none after the last."""
+        year = 365 * 86400 * 1000
+        for stored in (START + year, START - year, 5):
+            local = LocalRecord(KEY, START, stored, self.stored.append)
+            for ms, change in ((START, 1), (START - year, 2), (START + year, 3)):
+                local.set(X, change)
+                self.assertEqual(local.record(ms).seq, stored + change)
+        self.assertEqual(LocalRecord(KEY, START, 2**64 - 1).record(START).seq, START + 1)
+        self.assertEqual(LocalRecord(KEY, START, 2**64 - 2).record(START).seq, 2**64 - 1)
+
     def test_too_big(self) -> None:
         """What does not fit is refused at once, leaving room for endpoints not yet known."""
         blob = entries.raw(b"blob")
@@ -137,7 +150,8 @@ class OfferCase(SynchronousTestCase):
     def state(self, endpoint: ExternalEndpoint, hosts: int, now: float = 0.0, first: int = 1) -> None:
         """Statements by different hosts."""
         for number in range(first, first + hosts):
-            self.local.add_statement(ip_address(f"5.5.5.{number}"), endpoint, now)
+            host = f"5.{number}.5.5" if endpoint.ip.version == 4 else f"2a0e:{number:x}::5"
+            self.local.add_statement(ip_address(host), endpoint, now)
 
     def sources(self) -> dict[str, str]:
         """Who says what is announced."""
@@ -161,23 +175,25 @@ class EndpointTests(OfferCase):
         for number in range(MIN_STATEMENTS):
             self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
             self.state(PREDICTED, 1, first=number)
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 81))
         self.assertEqual(self.local.seq, seq + 2)
-        self.local.offer(Source.FLAG, 4, ip_address("127.0.1.2"))
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 80))
+        self.local.offer(Source.FLAG, 4, ip_address("4.0.1.2"))
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 80))
         self.assertEqual(self.local.seq, seq + 3)
         self.local.offer(Source.FLAG, 4)
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 81))
 
     def test_precedence(self) -> None:
-        """Flag, mapping, votes, STUN, interface; who speaks last has no better word for it."""
+        """Flag, mapping, votes, STUN, a private address of ours; who speaks last has no better word for it."""
         said = [(Source.INTERFACE, 5), (Source.STUN, 4), (Source.VOTES, 3), (Source.MAPPING, 2), (Source.FLAG, 1)]
         for source, number in said:
             if source is Source.VOTES:
-                self.state(ExternalEndpoint(ip_address("1.1.1.3"), 3), MIN_STATEMENTS)
+                ip = "1.1.1.3"
+                self.state(ExternalEndpoint(ip_address(ip), 3), MIN_STATEMENTS)
             else:
-                self.local.offer(source, 4, ip_address(f"1.1.1.{number}"), udp=number)
-            self.assertEqual(self.endpoint(), (f"1.1.1.{number}", number), source)
+                ip = f"{'192.168' if source is Source.INTERFACE else '1.1'}.1.{number}"
+                self.local.offer(source, 4, ip_address(ip), udp=number)
+            self.assertEqual(self.endpoint(), (ip, number), source)
             self.assertEqual(self.sources(), {"ip": source.value, "udp": source.value})
         self.local.offer(Source.MAPPING, 4, ip_address("1.1.1.9"), udp=9)
         self.state(ExternalEndpoint(ip_address("1.1.1.8"), 8), MIN_STATEMENTS, now=2)
@@ -195,7 +211,7 @@ class EndpointTests(OfferCase):
         """The port that others see goes with the address that they see, and with no other."""
         self.local.offer(Source.INTERFACE, 4, udp=30303)
         self.state(PREDICTED, MIN_STATEMENTS)
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 81))
         self.local.offer(Source.MAPPING, 4, ip_address("1.2.3.4"))
         self.assertEqual(self.endpoint(), ("1.2.3.4", 30303))
 
@@ -220,9 +236,27 @@ class EndpointTests(OfferCase):
         self.local.offer(Source.INTERFACE, 6, ip_address("2a00::1"), tcp=80, udp=80)
         both = {"ip": "127.0.0.1", "tcp": 80, "udp": 80, "ip6": "2a00::1", "tcp6": 80, "udp6": 80}
         self.assertEqual(self.entries(), both)
+        self.local.offer(Source.INTERFACE, 6, None, tcp=80, udp=80)
         self.state(ExternalEndpoint(ip_address("2a00::2"), 90), MIN_STATEMENTS)
         self.assertEqual(self.entries(), {**both, "ip6": "2a00::2", "udp6": 90})
         self.assertEqual(self.sources(), {**dict.fromkeys(both, "interface"), "ip6": "votes", "udp6": "votes"})
+
+    def test_own_global_address(self) -> None:
+        """A globally reachable address of this host takes precedence over what others see, a private one does not."""
+        seen = ExternalEndpoint(ip_address("4.4.4.4"), 4444)
+        for own, known in (
+            ("8.8.8.8", ("8.8.8.8", 80)),
+            ("192.168.1.2", ("4.4.4.4", 4444)),
+            ("100.64.0.1", ("4.4.4.4", 4444)),
+        ):
+            self.local.offer(Source.INTERFACE, 4, ip_address(own), udp=80)
+            self.state(seen, MIN_STATEMENTS, now=2.0)
+            self.local.offer(Source.STUN, 4, ip_address("7.7.7.7"))
+            self.assertEqual(self.endpoint(), known)
+        self.local.offer(Source.INTERFACE, 4, ip_address("8.8.8.8"), udp=80)
+        self.assertEqual(self.verdicts(), {"ip": "contradicted", "udp": "contradicted"})
+        self.local.offer(Source.MAPPING, 4, ip_address("6.6.6.6"), udp=66)
+        self.assertEqual(self.endpoint(), ("6.6.6.6", 66))
 
     def test_ports_without_an_address(self) -> None:
         """Those of IPv6 are said without an address only where they differ from those of IPv4, their defaults."""
@@ -258,7 +292,7 @@ class EndpointTests(OfferCase):
         self.assertTrue(self.local.is_full_cone(4, 0.0))
         self.assertFalse(self.local.is_full_cone(6, 0.0))
         record = self.read()
-        self.local.add_contact(ip_address("5.5.5.1"), 0.0)
+        self.local.add_contact(ip_address("5.1.5.5"), 0.0)
         self.assertFalse(self.local.is_full_cone(4, 0.0))
         self.assertIs(self.read(), record)
 
@@ -276,18 +310,20 @@ class SettlingTests(OfferCase):
         seq = self.read().seq
         seen = []
         for number in range(1, MIN_STATEMENTS + 6):
-            self.state(ExternalEndpoint(ip_address("7.7.7.7"), 90), 1, now=10.0 + number, first=number)
+            self.state(ExternalEndpoint(ip_address("7.7.7.7"), 90), 1, now=10.0 * number, first=number)
             seen.append(self.endpoint())
-        self.assertEqual(sorted(set(seen), key=seen.index), [("127.0.1.2", 81), ("7.7.7.7", 90)])
+        self.local.add_contact(ip_address("5.1.5.5"), 10.0 * MIN_STATEMENTS + SETTLING)
+        seen.append(self.endpoint())
+        self.assertEqual(sorted(set(seen), key=seen.index), [("4.0.1.2", 81), ("7.7.7.7", 90)])
         self.assertEqual(self.local.seq, seq + 1)
-        self.assertGreater(seen.count(("127.0.1.2", 81)), MIN_STATEMENTS // 2)
+        self.assertGreater(seen.count(("4.0.1.2", 81)), MIN_STATEMENTS // 2)
 
     def test_nobody_agrees_any_more(self) -> None:
         """What was agreed on stays for a while, and no longer."""
         self.state(PREDICTED, MIN_STATEMENTS)
         self.state(PREDICTED, 1, now=WINDOW + 1)
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
-        self.assertEqual(self.verdicts(), {"ip": "not yet seen", "udp": "not yet seen"})
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 81))
+        self.assertEqual(self.verdicts(), {"ip": "seen from outside", "udp": "seen from outside"})
         self.state(PREDICTED, 1, now=HOLD + WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
 
@@ -295,7 +331,7 @@ class SettlingTests(OfferCase):
         """Packets that we send do so as well."""
         self.state(PREDICTED, MIN_STATEMENTS)
         self.local.add_contact(ip_address("6.6.6.6"), WINDOW + 1)
-        self.assertEqual(self.endpoint(), ("127.0.1.2", 81))
+        self.assertEqual(self.endpoint(), ("4.0.1.2", 81))
         self.local.add_contact(ip_address("6.6.6.6"), HOLD + WINDOW + 1)
         self.assertEqual(self.endpoint(), ("127.0.0.1", 80))
 
@@ -325,12 +361,13 @@ class VerdictTests(OfferCase):
         self.state(ExternalEndpoint(ip_address("1.2.3.4"), 40404), MIN_STATEMENTS)
         self.assertEqual((self.verdicts()["ip"], self.verdicts()["udp"]), ("seen from outside", "contradicted"))
         self.state(ExternalEndpoint(ip_address("9.9.9.9"), 30303), MIN_STATEMENTS, now=2)
+        self.local.add_contact(ip_address("5.1.5.5"), 2 + SETTLING)
         self.assertEqual((self.verdicts()["ip"], self.verdicts()["udp"]), ("contradicted", "seen from outside"))
         self.assertEqual(self.entries()["ip"], "1.2.3.4")
 
     def test_reached(self) -> None:
         """The TCP port is seen when a node has dialled us, unless that was from our own network."""
-        for neighbour in ("127.0.0.1", "192.168.1.9"):
+        for neighbour in ("127.0.0.1", "192.168.1.9", "169.254.1.1", "100.64.1.1", "1.2.3.4"):
             self.local.note_reached(ip_address(neighbour))
         self.assertEqual(self.verdicts()["tcp"], "not yet seen")
         self.local.note_reached(ip_address("::ffff:8.8.8.8"))
@@ -341,5 +378,174 @@ class VerdictTests(OfferCase):
     def test_reached_at_home(self) -> None:
         """Of a node that is in a local network neighbours can say so."""
         self.local.offer(Source.FLAG, 4, ip_address("192.168.1.2"), tcp=30303)
+        for nearer in ("127.0.0.1", "169.254.1.1"):
+            self.local.note_reached(ip_address(nearer))
+        self.assertEqual(self.verdicts()["tcp"], "not yet seen")
         self.local.note_reached(ip_address("192.168.1.9"))
         self.assertEqual(self.verdicts()["tcp"], "seen from outside")
+
+
+class StatementTests(OfferCase):
+    """Who may state what."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.local.offer(Source.INTERFACE, 4, ip_address("192.168.1.2"), tcp=30303, udp=30303)
+        self.before = self.entries()
+
+    def test_other_family(self) -> None:
+        """Hosts with IPv6 know nothing of our IPv4 address, and the other way round; nor does a translator."""
+        for number in range(100):
+            for host, ip in (
+                (f"2a0e:{number:x}::1", "6.6.6.6"),
+                (f"5.{number}.1.1", "2a00::6"),
+                (f"64:ff9b::5{number:02}:101", "6.6.6.6"),
+            ):
+                self.local.add_statement(ip_address(host), ExternalEndpoint(ip_address(ip), 666), 0.0)
+        self.assertEqual(self.entries(), self.before)
+
+    def test_one_network(self) -> None:
+        """Thirty packets, or two thousand, from one network change nothing; nor do they against two hundred others."""
+        self.local.offer(Source.INTERFACE, 6, None, tcp=30303, udp=30303)
+        before = self.entries()
+        evil = {4: ExternalEndpoint(ip_address("6.6.6.6"), 666), 6: ExternalEndpoint(ip_address("2a00::666"), 666)}
+        attackers = [ip_address("2a0e:1000::1") + number for number in range(2000)]
+        attackers += [ip_address("66.8.8.1") + number for number in range(250)]
+
+        def attack() -> None:
+            for number, host in enumerate(attackers):
+                self.local.add_statement(host, evil[host.version], number / 4000)
+
+        attack()
+        self.assertEqual(self.entries(), before)
+        for number in range(200):
+            for host, ip in ((f"2a10:{number:x}::1", "2a00::8"), (f"5.{number}.1.1", "8.8.8.8")):
+                self.local.add_statement(ip_address(host), ExternalEndpoint(ip_address(ip), 30303), 1.0)
+        honest = self.entries()
+        self.assertEqual((honest["ip"], honest["ip6"]), ("8.8.8.8", "2a00::8"))
+        attack()
+        self.assertEqual(self.entries(), honest)
+
+    def test_what_nobody_can_see(self) -> None:
+        """Addresses that cannot be ours, or not where the host is, are no statements."""
+        for stated in (
+            *("0.0.0.0", "127.0.0.1", "10.0.0.9", "192.168.1.2", "169.254.1.1", "224.0.0.1", "255.255.255.255"),
+            *("203.0.113.9", "198.18.0.1", "192.88.99.1", "240.0.0.1"),
+        ):
+            self.state(ExternalEndpoint(ip_address(stated), 30303), 20)
+            self.assertEqual(self.entries(), self.before, stated)
+        for stated in (
+            "::",
+            "::1",
+            "fd00::9",
+            "fe80::9",
+            "2001:db8::9",
+            "2002:808:808::9",
+            "ff02::9",
+            "64:ff9b::a00:9",
+        ):
+            self.state(ExternalEndpoint(ip_address(stated), 30303), 20)
+            self.assertEqual(self.entries(), self.before, stated)
+        self.state(ExternalEndpoint(ip_address("8.8.8.8"), 0), 20)
+        self.assertEqual(self.entries(), self.before)
+
+    def test_policy(self) -> None:
+        """Where private networks are not ours, neighbours state no private address; shared ones are none of ours."""
+        for lan, stated, expected in (
+            (False, "10.9.9.9", None),
+            (True, "10.9.9.9", "10.9.9.9"),
+            (False, "100.64.1.1", None),
+        ):
+            self.local = LocalRecord(KEY, START, policy=AddressPolicy(lan=lan))
+            for number in range(20):
+                endpoint = ExternalEndpoint(ip_address(stated), 30303)
+                self.local.add_statement(ip_address(f"10.{number}.0.1"), endpoint, 0.0)
+            self.assertEqual(self.entries().get("ip"), expected)
+
+    def test_mapped(self) -> None:
+        """IPv4-mapped IPv6 addresses are IPv4 addresses, of the host and of what it states."""
+        for number in range(20):
+            endpoint = ExternalEndpoint(ip_address("::ffff:8.8.8.8"), 40404)
+            self.local.add_statement(ip_address(f"::ffff:5.{number}.1.1"), endpoint, 0.0)
+        self.assertEqual((self.entries()["ip"], self.entries()["udp"]), ("8.8.8.8", 40404))
+
+
+class PortTests(OfferCase):
+    """A NAT that shows each host another port, or two in turn."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.local.offer(Source.INTERFACE, 4, ip_address("192.168.1.2"), tcp=30303, udp=30303)
+
+    def see(self, number: int, port: int, now: float) -> None:
+        """A host, out of many, sees us."""
+        endpoint = ExternalEndpoint(ip_address("8.8.8.8"), port)
+        self.local.add_statement(ip_address(f"5.{number}.1.1"), endpoint, now)
+
+    def test_each_another(self) -> None:
+        """All agree on our address: it is announced, with the port that we listen at."""
+        for number in range(120):
+            self.see(number, 40000 + number, 0.0)
+        self.assertEqual(self.entries(), {"ip": "8.8.8.8", "tcp": 30303, "udp": 30303})
+        self.assertEqual(self.sources(), {"ip": "votes", "tcp": "interface", "udp": "interface"})
+        self.assertEqual(self.verdicts(), {"ip": "seen from outside", "tcp": "not yet seen", "udp": "not yet seen"})
+        self.assertEqual([str(ip) for ip in self.local.disputed_ports], ["8.8.8.8"])
+        for number in range(120):
+            self.see(number, 40000, 2.0)
+        self.assertEqual((self.entries()["udp"], self.local.disputed_ports), (40000, []))
+
+    def test_two_in_turn(self) -> None:
+        """In an hour the record is signed a few times at most."""
+        for ports, hosts in (((40000, 50000), 100), ((30303, 50000), 100), ((40000, 50000), 20)):
+            self.local = LocalRecord(KEY, START)
+            self.local.offer(Source.INTERFACE, 4, ip_address("192.168.1.2"), tcp=30303, udp=30303)
+            random, before = Random(3), self.read().seq
+            for second in range(3600):
+                self.see(random.randrange(hosts), random.choice(ports), float(second))
+                self.read()
+            self.assertLessEqual(self.local.seq - before, 3, (ports, hosts))
+            self.assertIn(self.entries()["udp"], ports)
+
+    def test_held(self) -> None:
+        """A port that was agreed on stays for a while, as the address does."""
+        for number in range(20):
+            self.see(number, 40000, 0.0)
+        for number in range(20):
+            self.see(number, 50000 + number, 10.0)
+        self.assertEqual(self.entries()["udp"], 40000)
+        for number in range(20):
+            self.see(number, 50000 + number, 10.0 + HOLD)
+        self.assertEqual(self.entries()["udp"], 30303)
+
+
+class AnnounceTests(OfferCase):
+    """All entries that say something else than where we are."""
+
+    def test_replaced(self) -> None:
+        """What is not said again is deleted, equal values change nothing, and endpoints stay."""
+        self.local.offer(Source.INTERFACE, 4, LOOPBACK, tcp=1, udp=2)
+        self.local.announce([(X, 3), (entries.SNAP, True)])
+        first = self.read()
+        self.assertEqual((first.get(X), first.get(entries.SNAP), first.get(entries.TCP)), (3, True, 1))
+        self.local.announce([(entries.SNAP, True), (X, 3)])
+        self.assertIs(self.read(), first)
+        self.local.announce([(X, 4)])
+        second = self.read()
+        self.assertEqual((second.get(X), second.get(entries.SNAP), second.get(entries.UDP)), (4, None, 2))
+        self.assertEqual(second.seq, first.seq + 1)
+
+    def test_all_or_nothing(self) -> None:
+        """One entry that is refused leaves all as it was."""
+        self.local.announce([(X, 3)])
+        first = self.read()
+        for bad in ((entries.IP, LOOPBACK), (entries.port(b"y"), 65536), (entries.raw(b"z"), bytes(200))):
+            self.assertRaises(LocalProtocolError, self.local.announce, [(X, 9), bad])
+        self.assertIs(self.read(), first)
+
+
+class ConstantTests(SynchronousTestCase):
+    """What others can observe, against literals."""
+
+    def test_hold(self) -> None:
+        """As the documentation has it."""
+        self.assertEqual(HOLD, 300.0)

@@ -100,7 +100,7 @@ class Puppet(DatagramProtocol):
         self.ip, self.port = ip or addressOf(number), port
         self.network = network
         self.received: list[tuple[bytes, packets.Payload]] = []
-        network.host(self.ip).listenUDP(port, self)
+        network.host(self.ip).listenUDP(port, self, interface="::" if ":" in self.ip else "")
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         self.received.append((packets.datagram_hash(datagram), packets.decode(datagram)[0]))

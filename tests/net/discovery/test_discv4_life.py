@@ -13,7 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import LogLevel, globalLogPublisher
 
-from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS
+from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS, ExternalEndpoint
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.local import Source
@@ -93,13 +93,31 @@ class ExternalAddressTests(DiscoveryCase):
         stated = packets.WireEndpoint(ip_address("77.1.1.1").packed, 5555, 0)
         for number in range(2, 2 + MIN_STATEMENTS):
             self.assertIsNone(member.local.record(number).get(entries.IP))
-            peer = Puppet(self.network, number)
+            peer = Puppet(self.network, number, f"34.{number}.9.1")
             peer.send(peer.makePing(), member)
             peer.pong(member, stated if number % 2 else packets.NO_ENDPOINT)
             if not number % 2:
                 peer.send(peer.makePing(stated=stated), member)
         record = member.local.record(99)
         self.assertEqual((str(record.get(entries.IP)), record.get(entries.UDP)), ("77.1.1.1", 5555))
+
+    def test_one_network(self) -> None:
+        """Thirty hosts of one network make no difference, nor do hosts with IPv6 to the IPv4 address."""
+        member = self.add(1)
+        member.local.offer(Source.FLAG, 4)
+        self.network.settle()
+        stated = packets.WireEndpoint(ip_address("77.1.1.1").packed, 5555, 0)
+        before = member.local.record(1)
+        for number in range(2, 32):
+            peer = Puppet(self.network, number, f"34.9.9.{number}")
+            peer.send(peer.makePing(), member)
+            peer.pong(member, stated)
+            peer.send(peer.makePing(stated=stated), member)
+        for number in range(32, 62):
+            member.local.add_statement(
+                ip_address(f"2a00:{number}::1"), ExternalEndpoint(ip_address("77.1.1.1"), 5555), 0
+            )
+        self.assertIs(member.local.record(99), before)
 
 
 class TimeServer(DatagramProtocol):
