@@ -264,3 +264,10 @@ def reason_label(error: BaseException) -> str:
     if isinstance(error, PeerRejected):
         return "we: " + reason_text(error.reason)
     return type(error).__name__
+
+
+def ended_by(error: BaseException) -> str:
+    """Return who ended a connection: C{local}, C{remote}, or C{connection}, which broke without a Disconnect."""
+    if isinstance(error, PeerDisconnected):
+        return "remote" if error.remote else "local"
+    return "local" if isinstance(error, DevP2PError) else "connection"

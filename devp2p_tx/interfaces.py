@@ -18,6 +18,7 @@ from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.nat.ports import Mapping
+from devp2p_tx.core.p2p.messages import Cap
 
 
 class ICapability(Interface):
@@ -31,11 +32,11 @@ class ICapability(Interface):
     version: int = Attribute("The version, such as 68; several versions of a name are several capabilities.")
     length: int = Attribute("How many message codes it has; both sides must agree.")
 
-    def buildProtocol(peer: object) -> ICapabilityProtocol:
+    def buildProtocol(peer: IPeer) -> ICapabilityProtocol:
         """
         Make the protocol for one peer.
 
-        @param peer: the L{devp2p_tx.Peer}, or whatever else owns the connection.
+        @param peer: the other side: of a L{devp2p_tx.Server} a L{devp2p_tx.Peer}, which has more than that.
         """
 
     def recordEntries() -> Sequence[tuple[Entry[Any], Any]]:
@@ -51,6 +52,36 @@ class ICapability(Interface):
 
     def peerInfo(peerId: str) -> object:
         """What C{Server.peersInfo()} shows of a peer, as JSON-able data; C{None} while there is nothing to show."""
+
+
+class IPeer(Interface):
+    """
+    The other side of a connection, as each capability is given it: by a L{devp2p_tx.Server}, by a
+    L{devp2p_tx.RLPxFactory}, and in tests by L{devp2p_tx.testing.connectedPair}.
+    """
+
+    node: Node = Attribute("The node. Of one that dialed us the port is that of its connection.")
+    id: str = Attribute("The node id, 64 hex digits.")
+    fullname: str = Attribute("What the Hello calls the client: text of a stranger.")
+    name: str = Attribute("The first 20 characters of C{fullname}, with C{...} where there are more.")
+    caps: Sequence[Cap] = Attribute("The capabilities that the Hello offers, in its order.")
+    running: Sequence[ICapability] = Attribute("The capabilities that both sides speak.")
+    inbound: bool = Attribute("Whether the other side dialed us.")
+    localAddress: IAddress = Attribute("Our end of the connection.")
+    remoteAddress: IAddress = Attribute("The other end of the connection.")
+
+    def runningCap(name: str, versions: Sequence[int]) -> bool:
+        """Return whether one of these versions of a capability is spoken."""
+
+    def disconnect(reason: int = 0) -> None:
+        """
+        Send what is queued and then a Disconnect, and close; does nothing to a peer that is gone.
+
+        @param reason: one of L{devp2p_tx.DisconnectReason}.
+        """
+
+    def whenEnded() -> Deferred[BaseException]:
+        """Fires with why the peer is gone (see L{ICapabilityProtocol.connectionLost}); never fails."""
 
 
 class ICapabilityProtocol(Interface):

@@ -42,10 +42,25 @@ class Traffic:
         self.received = Counts(length)
 
 
-class Metrics:
-    """The counters of one node."""
+class Volume:
+    """All bytes of one kind of transport: C{received} from the system, and C{sent} to it."""
+
+    __slots__ = ("received", "sent")
 
     def __init__(self) -> None:
+        self.received = self.sent = 0
+
+
+class Metrics:
+    """
+    The counters of one node.
+
+    @ivar tcp: the bytes of all RLPx connections, handshakes included.
+    @ivar udp: the bytes of all datagrams of discovery, refused ones included.
+    """
+
+    def __init__(self) -> None:
+        self.tcp, self.udp = Volume(), Volume()
         self._counters: dict[tuple[str, Labels], int] = {}
         self._traffic: dict[str, Traffic] = {}
 
@@ -69,6 +84,10 @@ class Metrics:
         """Every counter: its name, its labels, its value; those of messages that never came are left out."""
         for (name, labels), value in self._counters.items():
             yield name, labels, value
+        for transport, volume in (("tcp", self.tcp), ("udp", self.udp)):
+            if volume.received or volume.sent:
+                yield f"{transport}_ingress_bytes", (), volume.received
+                yield f"{transport}_egress_bytes", (), volume.sent
         for capability, traffic in self._traffic.items():
             for direction, counts in (("egress", traffic.sent), ("ingress", traffic.received)):
                 for code, (messages, size) in enumerate(zip(counts.messages, counts.bytes, strict=True)):

@@ -16,7 +16,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
 from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.core.text.nat import NATSpecification
-from devp2p_tx.interfaces import ICapability
+from devp2p_tx.interfaces import ICapability, INodeSource, IPortMapper
 from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.clock import checkTimeServer
 from devp2p_tx.net.listening.adopted import datagramDescriptor
@@ -25,6 +25,8 @@ from devp2p_tx.net.listening.sockets import Listen, checkListen
 DEFAULT_MAX_PEERS = 50
 DEFAULT_MAX_PENDING_PEERS = 50
 DEFAULT_DIAL_RATIO = 3
+#: The names of the sources of nodes that a node has itself.
+OWN_SOURCES = frozenset({"anchors", "seeds", "discv4", "discv5", "dns"})
 
 
 def clientName(identity: str = "") -> str:
@@ -71,7 +73,10 @@ class ServerConfig:
     @ivar ntpServer: host name or address of the time server that our clock is compared with, while discovery v4 runs;
         C{None} for none.
     @ivar advertise: where others are told to find us, whatever the node finds out by itself.
-    @ivar nat: how others get through to us: see L{NATSpecification.parse}.
+    @ivar nat: how other nodes get through a NAT to this one: a text (see L{NATSpecification.parse}), or a port mapper,
+        which serves one Server.
+    @ivar nodeSources: further sources of nodes to dial, each of which serves one Server; their nodes are chosen from as
+        those of discovery are, with or without C{discovery}. A source that raises, or fails, is not asked again.
     """
 
     key: PrivateKey
@@ -98,13 +103,16 @@ class ServerConfig:
     chain: Chain | None = None
     database: str = ""
     ntpServer: str | None = None
-    nat: str = "none"
+    nat: str | IPortMapper = "none"
+    nodeSources: Sequence[INodeSource] = ()
     advertise: Advertise | None = None
 
     def __post_init__(self) -> None:
         """
         @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
-        @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint.
+            Or two sources of nodes have one name.
+        @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint; or C{nat}, or a source of
+            nodes, does not provide its interface.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, the file descriptor, or the time server.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
@@ -121,16 +129,29 @@ class ServerConfig:
             datagramDescriptor(self.discoveryPort)
         elif self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
             raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
-        for listen in self.listens:
-            checkListen(listen)
+        self._checkParts()
         self._checkVersions()
         for url in self.dnsTrees:
             parse_url(url)
-        NATSpecification.parse(self.nat)
         checkTimeServer(self.ntpServer)
         caps = [(each.name, each.version) for each in self.capabilities]
         if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
             raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
+
+    def _checkParts(self) -> None:
+        """Check what may be a text or an object of somebody else's."""
+        for listen in self.listens:
+            checkListen(listen)
+        if isinstance(self.nat, str):
+            NATSpecification.parse(self.nat)
+        elif not IPortMapper.providedBy(self.nat):
+            raise TypeError(f"nat takes a text or an IPortMapper, not {self.nat!r}")
+        if others := [each for each in self.nodeSources if not INodeSource.providedBy(each)]:
+            raise TypeError(f"nodeSources takes INodeSources, not {others[0]!r}")
+        names = [each.name for each in self.nodeSources]
+        for name in names:
+            if name in OWN_SOURCES or names.count(name) > 1:
+                raise ValueError(f"nodeSources: the name {name!r} is taken by another source; give this one its own")
 
     def _checkVersions(self) -> None:
         if unknown := set(self.discoveryVersions) - {"v4", "v5"}:

@@ -48,7 +48,7 @@ from devp2p_tx.node.forks import ForkTally
 from devp2p_tx.node.listeners import Listening
 from devp2p_tx.node.opening import CannotOpen
 from devp2p_tx.node.record import OurRecord
-from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, forkFilter
+from devp2p_tx.node.sources import Candidates, FilteredSource, ListSource, PluggedSource, forkFilter
 from devp2p_tx.node.stopping import Part, stopParts
 from devp2p_tx.storage.memory import EXPIRATION_INTERVAL, MemoryNodeStore
 from devp2p_tx.storage.sqlite import open_node_store
@@ -314,7 +314,7 @@ class Discovery:
 
         @param slots: how many dialled peers there may be.
         """
-        if not self._config.discovery:
+        if not self._config.discovery and not self._config.nodeSources:
             return None
         anchors = self._nodes(self._store.good_peers(min(MAX_ANCHORS, slots)))
         sources = self._sources()
@@ -330,11 +330,15 @@ class Discovery:
         return {source: trouble for source, trouble in found.items() if trouble is not None}
 
     def _sources(self) -> list[INodeSource]:
+        own = self._ownSources() if self._config.discovery else []
+        return [self._filtered(each) for each in [*own, *map(PluggedSource, self._config.nodeSources)]]
+
+    def _ownSources(self) -> list[INodeSource]:
         sources: list[INodeSource] = []
         seeds = self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random)
         if seeds:
-            sources.append(self._filtered(ListSource("seeds", self._nodes(seeds))))
-        sources += [self._filtered(RandomWalkSource(protocol)) for protocol in self.protocols]
+            sources.append(ListSource("seeds", self._nodes(seeds)))
+        sources += [RandomWalkSource(protocol) for protocol in self.protocols]
         if self._config.dnsTrees:
             self._trees = DNSTrees(
                 self._config.dnsTrees,
@@ -345,7 +349,7 @@ class Discovery:
                 self._mayBeListed,
                 self._metrics,
             )
-            sources.append(self._filtered(self._trees))
+            sources.append(self._trees)
         return sources
 
     def _mayBeListed(self, ip: IPAddress) -> bool:

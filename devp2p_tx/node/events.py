@@ -30,6 +30,8 @@ class PeerEvent:
     @ivar type: what happened.
     @ivar peer: the node id, 64 hex digits.
     @ivar error: why the peer is gone.
+    @ivar endedBy: who ended the connection: C{local}, C{remote}, or C{connection}, which broke without a Disconnect.
+    @ivar duration: how long it was a peer (seconds).
     @ivar protocol: of a message: the capability's name.
     @ivar msgCode: of a message: its code in that capability.
     @ivar msgSize: of a message: the bytes of its payload.
@@ -45,10 +47,15 @@ class PeerEvent:
     msgSize: int | None = None
     localAddress: str | None = None
     remoteAddress: str | None = None
+    endedBy: str | None = None
+    duration: float | None = None
 
-    def toJSON(self) -> dict[str, str | int]:
-        """As go-ethereum's C{admin_subscribe("peerEvents")} names it; what is not known is left out."""
-        fields: dict[str, str | int | None] = {
+    def toJSON(self) -> dict[str, str | int | float]:
+        """
+        As go-ethereum's C{admin_subscribe("peerEvents")} names it, and C{ended_by} and C{duration}; what is not known
+        is left out.
+        """
+        fields: dict[str, str | int | float | None] = {
             "type": self.type.value,
             "peer": self.peer,
             "error": self.error,
@@ -57,6 +64,8 @@ class PeerEvent:
             "msg_size": self.msgSize,
             "local": self.localAddress,
             "remote": self.remoteAddress,
+            "ended_by": self.endedBy,
+            "duration": self.duration,
         }
         return {name: value for name, value in fields.items() if value is not None}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -17,6 +17,7 @@ from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.core.text.nat import Mechanism, NATSpecification
+from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.nat.finding import MapperFinder
 from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
 from devp2p_tx.node.config import ServerConfig
@@ -28,6 +29,50 @@ class MappedCallback(Protocol):
     """Who announces where we are; gives why he does not, or an empty text."""
 
     def __call__(self, source: str, ip: IPAddress | None, tcp: int | None, udp: int | None) -> str: ...
+
+
+class _Wanted(NamedTuple):
+    """
+    What the user wants.
+
+    @ivar text: how C{nodeInfo()} calls it.
+    @ivar mechanism: how L{MappedCallback} is told of it.
+    @ivar mapsPorts: whether it maps ports; if not, it only tells our outer address.
+    """
+
+    text: str
+    mechanism: str
+    mapsPorts: bool
+    isNone: bool = False
+
+    @classmethod
+    def of(cls, nat: str | IPortMapper) -> _Wanted:
+        if not isinstance(nat, str):
+            return cls(nat.mechanism, nat.mechanism, nat.mapsPorts)
+        wanted = NATSpecification.parse(nat)
+        mapsPorts = wanted.mechanism not in (Mechanism.FIXED, Mechanism.STUN)
+        return cls(str(wanted), wanted.mechanism.value, mapsPorts, wanted.mechanism is Mechanism.NONE)
+
+
+class _Finder(Protocol):
+    """What is asked of a L{MapperFinder}."""
+
+    def find(self) -> Deferred[IPortMapper]: ...
+
+    def close(self) -> Deferred[Any]: ...
+
+
+class _Given:
+    """Finds the port mapper that the user gave."""
+
+    def __init__(self, mapper: IPortMapper) -> None:
+        self._mapper = mapper
+
+    def find(self) -> Deferred[IPortMapper]:
+        return succeed(self._mapper)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
 
 
 class PortMapping:
@@ -53,11 +98,15 @@ class PortMapping:
         @param timing: how long and how often.
         @param finder: makes what searches for a mapper.
         """
-        self._wanted = NATSpecification.parse(config.nat)
+        self._wanted = _Wanted.of(config.nat)
         self._reactor, self._seconds, self._metrics = reactor, seconds, metrics
         self._mapped, self._timing = mapped, timing
         secret = keccak256(b"devp2p-tx: PCP nonces\n" + config.key.secret)
-        self._finder = finder(self._wanted, reactor, seconds, random, randomBytes, secret, metrics)
+        self._finder: _Finder = (
+            finder(NATSpecification.parse(config.nat), reactor, seconds, random, randomBytes, secret, metrics)
+            if isinstance(config.nat, str)
+            else _Given(config.nat)
+        )
         self._loop: MappingLoop | None = None
         self._off = "turned off"
         self._known: IPAddress | None = None
@@ -70,11 +119,11 @@ class PortMapping:
         @param tcp: where RLPx listens; C{None} if it does not.
         @param udp: likewise for discovery.
         """
-        if self._wanted.mechanism is Mechanism.NONE:
+        if self._wanted.isNone:
             return
         sockets = {Transport.TCP: tcp, Transport.UDP: udp}
         ports = [MappedPort(each, at[1]) for each, at in sockets.items() if at is not None and isMappable(at[0])]
-        if not ports and self._wanted.mechanism not in (Mechanism.FIXED, Mechanism.STUN):
+        if not ports and self._wanted.mapsPorts:
             self._off = "nothing listens at an address that a router could map to"
             return
         self._loop = MappingLoop(
@@ -97,9 +146,9 @@ class PortMapping:
         """As C{nodeInfo()} shows it."""
         loop = self._loop
         if loop is None:
-            return {"mechanism": str(self._wanted), "state": "off", "error": self._off}
+            return {"mechanism": self._wanted.text, "state": "off", "error": self._off}
         return {
-            "mechanism": str(self._wanted),
+            "mechanism": self._wanted.text,
             "state": self._state(loop),
             "router": None if loop.mapper is None else loop.mapper.name,
             "externalIP": None if loop.ip is None else str(loop.ip),
@@ -161,7 +210,7 @@ class PortMapping:
     def _tell(self) -> None:
         assert self._loop is not None
         outer = {port.transport: port.held.external for port in self._loop.ports if port.held is not None}
-        source = self._wanted.mechanism.value
+        source = self._wanted.mechanism
         before = self._unsaid
         self._unsaid = self._mapped(source, self._loop.ip, outer.get(Transport.TCP), outer.get(Transport.UDP))
         if self._unsaid not in ("", before):

@@ -4,26 +4,22 @@ A connection on its way to being a peer, and a peer.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import IntFlag
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
 
 from devp2p_tx._oneshot import OneShot
-from devp2p_tx.core.addressing.addresses import IPAddress, parse_address, unwrap
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.p2p.capabilities import Match
-from devp2p_tx.core.p2p.messages import Cap, Hello
-from devp2p_tx.errors import DisconnectReason, InvalidAddress
+from devp2p_tx.core.p2p.messages import Hello
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.rlpx.peer import RLPxPeer, nodeAt
+from devp2p_tx.net.rlpx.peer import addressIP as addressIP
+from devp2p_tx.net.rlpx.peer import addressText as addressText
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
-
-_SHORT_NAME = 20
 
 
 class ConnectionFlags(IntFlag):
@@ -45,24 +41,6 @@ _FLAG_TEXTS = (
     (ConnectionFlags.INBOUND, "inbound"),
 )
 DIALED = ConnectionFlags.DYNAMIC_DIALED | ConnectionFlags.STATIC_DIALED
-
-
-def addressText(address: IAddress) -> str:
-    """C{host:port} of an address with these, C{unix:path} of a UNIX socket, or what Twisted calls it."""
-    if isinstance(address, UNIXAddress):
-        return f"unix:{os.fsdecode(address.name or b'')}"
-    host, port = getattr(address, "host", None), getattr(address, "port", None)
-    if host is None or port is None:
-        return str(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def addressIP(address: IAddress) -> IPAddress | None:
-    """The IP address of an address that has one, an IPv4 address in IPv6 clothes unwrapped."""
-    try:
-        return unwrap(parse_address(getattr(address, "host", "").partition("%")[0]))
-    except InvalidAddress:
-        return None
 
 
 class Conn:
@@ -110,9 +88,7 @@ class Conn:
             self.node = dialed
             return
         assert self.transport.remoteKey is not None
-        address = self.transport.remoteAddress
-        ip, port = addressIP(address), getattr(address, "port", 0)
-        self.node = Node(self.transport.remoteKey, ip, port if ip else 0, port if ip else 0)
+        self.node = nodeAt(self.transport.remoteKey, self.transport.remoteAddress)
 
     @property
     def isInbound(self) -> bool:
@@ -132,49 +108,25 @@ class Conn:
             self.flags &= ~ConnectionFlags.TRUSTED
 
 
-class Peer:
+class Peer(RLPxPeer):
     """
-    A node that passed both checkpoints.
+    A node that passed both checkpoints; see L{IPeer<devp2p_tx.interfaces.IPeer>} for what capabilities use of it.
 
-    @ivar node: who it is.
-    @ivar fullname: what its Hello calls it.
-    @ivar caps: what its Hello offers, as sent.
-    @ivar running: the capabilities that both sides speak.
+    @ivar created: since when it is a peer (the server's seconds).
     """
 
     def __init__(self, conn: Conn, matches: Sequence[Match[ICapability]], created: float) -> None:
         """
         @param created: the time, in the server's seconds.
         """
+        super().__init__(conn.transport, conn.node, conn.hello, matches, conn.isInbound)
         self._conn = conn
-        self._transport = conn.transport
-        self.node = conn.node
-        self.fullname = conn.hello.client_name
-        self.caps: tuple[Cap, ...] = conn.hello.caps
-        self.running = [match.capability for match in matches]
         self.created = created
-        self.localAddress = conn.transport.localAddress
-        self.remoteAddress = conn.transport.remoteAddress
-
-    @property
-    def id(self) -> str:
-        """The node id, 64 hex digits."""
-        return self.node.node_id.hex()
-
-    @property
-    def name(self) -> str:
-        """The first 20 characters of L{fullname}, with C{...} where there are more."""
-        return self.fullname if len(self.fullname) <= _SHORT_NAME else self.fullname[:_SHORT_NAME] + "..."
 
     @property
     def flags(self) -> ConnectionFlags:
         """How the connection came about, and whether it is trusted now."""
         return self._conn.flags
-
-    @property
-    def inbound(self) -> bool:
-        """Whether it dialled us."""
-        return self._conn.isInbound
 
     @property
     def trusted(self) -> bool:
@@ -185,22 +137,10 @@ class Peer:
     def trusted(self, trusted: bool) -> None:
         self._conn.isTrusted = trusted
 
-    def runningCap(self, name: str, versions: Sequence[int]) -> bool:
-        """Whether one of these versions of a capability is spoken."""
-        return any(each.name == name and each.version in versions for each in self.running)
-
     @property
     def isLeaving(self) -> bool:
         """Whether its connection is closed, and it is a peer only until that has come through."""
-        return self._transport.closed
-
-    def disconnect(self, reason: int = DisconnectReason.REQUESTED) -> None:
-        """Send what is queued and then C{reason}, and close; does nothing to a peer that is gone."""
-        self._transport.disconnect(reason)
-
-    def whenEnded(self) -> Deferred[BaseException]:
-        """Fires with why it is gone (see L{devp2p_tx.interfaces.ICapabilityProtocol.connectionLost})."""
-        return self._transport.whenEnded()
+        return self._conn.transport.closed
 
     def info(self) -> dict[str, Any]:
         """As go-ethereum's C{admin_peers} shows a peer."""
@@ -222,6 +162,3 @@ class Peer:
     def _protocolInfo(self, capability: ICapability) -> object:
         info = capability.peerInfo(self.id)
         return "unknown" if info is None else info
-
-    def __repr__(self) -> str:
-        return f"<Peer {self.id[:16]} {addressText(self.remoteAddress)}>"

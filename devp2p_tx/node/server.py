@@ -10,7 +10,6 @@ nobody who calls us finds the peers changed under his hands.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
@@ -22,7 +21,6 @@ from typing import Any
 from twisted.application import service
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -42,7 +40,6 @@ from devp2p_tx.errors import (
     LocalProtocolError,
     PeerRejected,
     ServerStopped,
-    reason_label,
 )
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.connecting.dialvia import parseVia
@@ -65,7 +62,8 @@ from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.nopeers import NoPeersNotice
 from devp2p_tx.node.notices import PeerNotices
 from devp2p_tx.node.orders import Orders, checkIsNode
-from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP, addressText
+from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP
+from devp2p_tx.node.runloop import RunLoop
 from devp2p_tx.node.stopping import Part, cleaned, stopParts
 from devp2p_tx.node.tried import Tried
 
@@ -126,18 +124,20 @@ class Server(service.Service):
         self._seconds: Callable[[], float] = seconds or secondsOf(reactor)
         self._randomBytes = randomBytes
         self._phase = _Phase.NEW
-        self._inbox: deque[Callable[[], None]] = deque()
-        self._turn: IDelayedCall | None = None
+        self._loop = RunLoop(reactor)
+        self._post = self._loop.post
         self._selfId = config.key.public_key.node_id
         self._peers: dict[bytes, Peer] = {}
         self._conns: set[Conn] = set()  # those that are being set up
-        self._notices = PeerNotices(self._peers.values(), self.metrics, config.messageEvents)
         self._transports: set[RLPxProtocol] = set()
         self._started: OneShot[None] = OneShot()
         self._stopped: OneShot[None] = OneShot()
         self._dropped: Deferred[None] = Deferred()  # of the start, by a parent
         caps = sorted({Cap(each.name, each.version) for each in config.capabilities})
         self._hello = Hello(config.name, tuple(caps), config.key.public_key.to_bytes())
+        self._notices = PeerNotices(
+            reactor, self._seconds, self._peers.values(), caps, self.metrics, config.messageEvents
+        )
         random = random or SystemRandom()
         self._records: Feed[Node] = Feed()
         policy = AddressPolicy(config.netrestrict, config.netdeny, lan=config.lan, metrics=self.metrics)
@@ -180,7 +180,7 @@ class Server(service.Service):
             via=None if config.dialVia is None else parseVia(config.dialVia),
         )
         self._orders = Orders(
-            self._peers, self._conns, self._dialer, self._peerSet, self._post, lambda: not self._inbox
+            self._peers, self._conns, self._dialer, self._peerSet, self._post, lambda: self._loop.isIdle
         )
         tried = Tried(config, self.metrics, self._discovery, self._names, plan)
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
@@ -290,6 +290,7 @@ class Server(service.Service):
                 self._reactor,
                 [
                     ("the warning about no peers", self._noPeers.stop),
+                    ("the notices of peers", self._notices.stop),
                     ("orders that are under way", self._orders.stop),
                     ("taking connections", self._accepting.close),
                     *self._listeners.close(),
@@ -314,21 +315,6 @@ class Server(service.Service):
         return self._phase is _Phase.RUNNING
 
     # The run loop.
-
-    def _post(self, operation: Callable[[], None]) -> None:
-        """Have the run loop do something."""
-        self._inbox.append(operation)
-        if self._turn is None:
-            self._turn = self._reactor.callLater(0, self._run)
-
-    def _run(self) -> None:
-        self._turn = None
-        inbox, self._inbox = self._inbox, deque()
-        for operation in inbox:
-            try:
-                operation()
-            except Exception:  # such as for what is no node; those behind it wait for their answers all the same
-                _log.failure("{operation}", operation=operation)
 
     def checkpoint(self, conn: Conn, stage: Stage) -> Deferred[None]:
         """
@@ -436,15 +422,7 @@ class Server(service.Service):
                 self._dialer.evaluate()
 
     def _setUpFailed(self, conn: Conn, stage: str, error: Exception) -> None:
-        direction = "inbound" if conn.isInbound else "dialed"
-        self.metrics.count("handshake_failures", direction=direction, stage=stage, reason=reason_label(error))
-        _log.debug(
-            "{direction} connection with {address} failed at {stage}: {error!r}",
-            direction=direction,
-            address=addressText(conn.transport.remoteAddress),
-            stage=stage,
-            error=error,
-        )
+        self._notices.refused(conn, stage, error)
         if isinstance(error, PeerRejected):
             conn.transport.disconnect(error.reason)
         elif isinstance(error, (ServerStopped, CancelledError)):
@@ -479,6 +457,18 @@ class Server(service.Service):
     def peers(self) -> list[Peer]:
         """The peers, in the order of their node ids."""
         return [peer for _, peer in sorted(self._peers.items())]
+
+    def peer(self, nodeId: bytes | str) -> Peer | None:
+        """
+        Return the peer with a node id; C{None} if there is none.
+
+        @param nodeId: 32 bytes, as C{node.node_id}, or 64 hex digits, as C{peer.id} and C{event.peer}.
+        @raise ValueError: it is no node id.
+        """
+        raw = bytes.fromhex(nodeId) if isinstance(nodeId, str) else nodeId
+        if len(raw) != 32:
+            raise ValueError(f"a node id is 32 bytes or 64 hex digits, not {nodeId!r}")
+        return self._peers.get(raw)
 
     @property
     def peerCount(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -67,6 +67,31 @@ class ListSource:
     def stop(self) -> None:
         """See L{INodeSource}."""
         self._nodes.clear()
+
+
+@implementer(INodeSource)
+class PluggedSource:
+    """A source that somebody else wrote: what it raises is its own end, and nothing else's."""
+
+    def __init__(self, source: INodeSource) -> None:
+        self.name: str = source.name
+        self._source = source
+
+    def next(self) -> Deferred[Node]:
+        """See L{INodeSource}."""
+        return maybeDeferred(self._source.next).addCallback(self._checked)
+
+    def _checked(self, node: Node) -> Node:
+        if not isinstance(node, Node):
+            raise TypeError(f"{self._source!r} gave {node!r}, which is no Node")
+        return node
+
+    def stop(self) -> None:
+        """See L{INodeSource}."""
+        try:
+            self._source.stop()
+        except Exception:
+            _log.failure("cannot stop the source of nodes {name}", name=self.name)
 
 
 @implementer(INodeSource)

@@ -30,9 +30,13 @@ class Tried:
 
     def text(self) -> str | None:
         """Return the line; C{None} if there was nothing to try, as the user wanted it."""
-        if not (self._config.discovery or self._metrics.value("dials") or self._plan.static_faults()):
+        if not (self._searches or self._metrics.value("dials") or self._plan.static_faults()):
             return None
         return "; ".join([*self._dials(), *self._network(), *self._sources(), *self._found()])
+
+    @property
+    def _searches(self) -> bool:
+        return self._config.discovery or bool(self._config.nodeSources)
 
     def _dials(self) -> list[str]:
         bootnodes = self._discovery.bootnodes
@@ -62,7 +66,7 @@ class Tried:
         return ["sources that fail: " + ", ".join(f"{name}: {why}" for name, why in failing.items())] if failing else []
 
     def _found(self) -> list[str]:
-        if not self._config.discovery:
+        if not self._searches:
             return []
         parts = ["candidates found: " + _listed(self._counts("candidates_found", "source"))]
         if refused := self._counts("candidates_refused", "reason"):

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
+from devp2p_tx.interfaces import IPeer
 from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
 
 #: The two messages: each request is answered with a reply of the same payload.
@@ -69,7 +70,7 @@ class EchoCapability(Capability):
         super().__init__(name, version, length)
         self.protocols: list[EchoProtocol] = []
 
-    def buildProtocol(self, peer: object) -> EchoProtocol:
+    def buildProtocol(self, peer: IPeer) -> EchoProtocol:
         """See L{Capability}."""
         protocol = EchoProtocol()
         protocol.peer = peer

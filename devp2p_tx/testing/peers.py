@@ -15,13 +15,15 @@ Two peers that speak a capability, in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.core.p2p.capabilities import Match
+from devp2p_tx.core.p2p.messages import Hello
 from devp2p_tx.errors import DisconnectReason
-from devp2p_tx.interfaces import ICapability, ICapabilityProtocol
+from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.rlpx.factory import RLPxFactory
 from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT, RLPxProtocol
 from devp2p_tx.testing._clock import VirtualClock
@@ -40,18 +42,16 @@ class Pair:
     @ivar a: one end.
     @ivar b: the other.
     @ivar network: what lies between them, which can be slowed, silenced and cut.
-    @ivar protocolA: what A's first capability built for this peer.
-    @ivar protocolB: what B's first capability built for this peer.
+    @ivar peerA: A, as B's capabilities see it (L{IPeer}).
+    @ivar peerB: B, as A's capabilities see it.
+    @ivar protocolA: what A's first capability built for B.
+    @ivar protocolB: what B's first capability built for A.
     """
 
-    def __init__(
-        self, network: MemoryNetwork, a: RLPxProtocol, b: RLPxProtocol, protocolA: Any, protocolB: Any
-    ) -> None:
+    def __init__(self, network: MemoryNetwork, a: _End, b: _End) -> None:
         self.network = network
-        self.a = a
-        self.b = b
-        self.protocolA = protocolA
-        self.protocolB = protocolB
+        self.a, self.peerB, self.protocolA = a.connection, a.peer, a.protocol
+        self.b, self.peerA, self.protocolB = b.connection, b.peer, b.protocol
 
     @property
     def clock(self) -> VirtualClock:
@@ -77,16 +77,32 @@ class Pair:
         self.advance(DISCONNECT_TIMEOUT + 4 * self.network.latency)
 
 
-class _Keeping(RLPxFactory):
-    """Keeps the connections that speak something, and what was built for each of their capabilities."""
+class _End(NamedTuple):
+    """One end: its connection, the peer that its capabilities see, and what the first of them built for that peer."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.made: list[tuple[RLPxProtocol, list[ICapabilityProtocol]]] = []
+    connection: RLPxProtocol
+    peer: IPeer
+    protocol: Any
+
+
+class _Keeping(RLPxFactory):
+    """Keeps its end of a connection that speaks something."""
+
+    ends: tuple[_End, ...] = ()
+
+    def buildPeer(self, protocol: RLPxProtocol, hello: Hello, matches: Sequence[Match[ICapability]]) -> IPeer:
+        self._peer = super().buildPeer(protocol, hello, matches)
+        return self._peer
 
     def settled(self, protocol: RLPxProtocol, failure: Failure | None) -> None:
         if protocol.channels:
-            self.made.append((protocol, [channel.protocol for channel in protocol.channels]))
+            self.ends = (_End(protocol, self._peer, protocol.channels[0].protocol),)
+
+    def take(self) -> _End:
+        """Return the end, and keep it no longer."""
+        [end], self.ends = self.ends, ()
+        del self._peer
+        return end
 
 
 def connectedPair(
@@ -116,10 +132,9 @@ def connectedPair(
     network.advance(8 * network.latency)
     listening.stopListening()
     network.settle()
-    if not caller.made or not called.made:
+    if not caller.ends or not called.ends:
         raise ValueError("the two peers share no capability")
-    (a, protocolsA), (b, protocolsB) = caller.made.pop(), called.made.pop()
-    return Pair(network, a, b, protocolsA[0], protocolsB[0])
+    return Pair(network, caller.take(), called.take())
 
 
 def _several(capabilities: ICapability | Sequence[ICapability]) -> list[ICapability]:

@@ -65,6 +65,21 @@ class ListingTests(SynchronousTestCase):
         )
         self.python("greets.py")
 
+    def test_the_embedded_coroutine_runs_in_a_test(self) -> None:
+        """README's own coroutine, between two peers in memory, as its author would test it."""
+        (self.folder / "greets.py").write_text(
+            "source, _, _ = open('hello.tac').read().partition('application =')\n"
+            "exec(source)\n"
+            "from devp2p_tx import Capability\n"
+            "from devp2p_tx.testing import EchoProtocol, connectedPair\n"
+            "pair = connectedPair(CoroutineCapability('hi', 1, 1, run), Capability('hi', 1, 1, EchoProtocol))\n"
+            "pair.settle()\n"
+            "assert pair.protocolB.requests == [b'hello, peer B'], pair.protocolB.requests\n"
+            "pair = connectedPair(CoroutineCapability('hi', 1, 1, run))\n"
+            "pair.advance(2)\n"
+        )
+        self.python("greets.py")
+
     def test_the_adding_services_add(self) -> None:
         """The commands of the page, but for the port, which is any that is free."""
         (self.folder / "adds.py").write_text(

@@ -132,7 +132,8 @@ class ServerEventTests(ServerTestCase):
         peer.sendDisconnect(DisconnectReason.USELESS_PEER)
         self.moment()
         drop = self.events[1][1]
-        self.assertEqual(drop.toJSON(), {**add.toJSON(), "type": "drop", "error": "useless peer"})
+        ended = {"error": "useless peer", "ended_by": "remote", "duration": 0.5}
+        self.assertEqual(drop.toJSON(), {**add.toJSON(), "type": "drop", **ended})
 
     def test_peers_when_told(self) -> None:
         """Who hears of a new peer finds it; who hears of a lost one finds it gone."""

@@ -4,9 +4,12 @@ Tests of what a Server counts.
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol
+
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.testing import Stage
-from tests.node.support import ServerTestCase, keyOf, node
+from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 
 class MetricTests(ServerTestCase):
@@ -137,8 +140,10 @@ class MetricTests(ServerTestCase):
             protocol.request(b"")
             protocol.request(bytes(range(100)))
         self.moment()
-        traffic = {name: {dict(labels)["code"]: count} for name, labels, count in server.metrics if "gress" in name}
-        capabilities = {dict(labels)["capability"] for name, labels, _ in server.metrics if "gress" in name}
+        traffic = {
+            name: {dict(labels)["code"]: count} for name, labels, count in server.metrics if "gress_" in name[:8]
+        }
+        capabilities = {dict(labels)["capability"] for name, labels, _ in server.metrics if "gress_" in name[:8]}
         # a frame is 32 bytes of head, the body in blocks of 16, and 16 of its MAC: 64 for one and 160 for the other
         self.assertEqual(
             traffic,
@@ -150,3 +155,41 @@ class MetricTests(ServerTestCase):
             },
         )
         self.assertEqual(capabilities, {"echo/1"})
+
+    def volume(self, number: int, transport: str) -> tuple[int, int]:
+        """How many bytes came in and went out."""
+        values = {name: value for name, _, value in self.servers[number].metrics}
+        return values.get(f"{transport}_ingress_bytes", 0), values.get(f"{transport}_egress_bytes", 0)
+
+    def test_all_bytes_of_tcp(self) -> None:
+        """What the one side sends the other receives, handshakes and queued messages included."""
+        self.start(2)
+        self.start(1, staticNodes=[node(2)])
+        before = self.volume(1, "tcp")
+        self.assertGreater(min(before), 300)
+        self.echo(1).protocols[0].request(bytes(3_000_000))
+        self.moment()
+        self.assertEqual(self.volume(1, "tcp"), self.volume(2, "tcp")[::-1])
+        self.assertGreater(self.volume(1, "tcp")[1], before[1] + 100_000)
+        self.assertEqual(self.volume(1, "udp"), (0, 0))
+
+    def stopped(self, number: int) -> Deferred[None]:
+        """Stop a server."""
+        stopping = self.servers[number].stopService()
+        self.moment(2)
+        return stopping
+
+    def test_all_bytes_of_udp(self) -> None:
+        """Likewise of datagrams, refused ones included."""
+        self.start(2, discovery=True)
+        self.start(1, discovery=True, bootnodes=[node(2)])
+        self.moment(5)
+        self.assertGreater(min(self.volume(1, "udp")), 300)
+        self.assertEqual(self.volume(1, "udp"), self.volume(2, "udp")[::-1])
+        self.successResultOf(self.stopped(1))
+        before = self.volume(2, "udp")
+        other = self.host(3).listenUDP(0, DatagramProtocol())
+        other.write(bytes(700), (addressOf(2), PORT))
+        self.moment()
+        self.assertEqual(self.volume(2, "udp")[0], before[0] + 700)
+        other.stopListening()

@@ -52,7 +52,7 @@ class TypeTests(OrderTestCase):
             for wrong in ("x", "enode://zzz", 42, None, b"x", node(2).node_id, [node(2)]):
                 error = self.assertRaises(TypeError, getattr(server, taker), wrong)
                 self.assertIn(f"{taker} takes a Node, not {wrong!r}", str(error))
-        self.assertEqual(len(server._inbox), 0)
+        self.assertTrue(server._loop.isIdle)
         for taker in ("addPeer", "connect"):  # before the start and after the stop as well
             self.assertRaises(TypeError, getattr(self.make(3), taker), "x")
 

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from devp2p_tx.core.enr.url import parse_node
 from devp2p_tx.core.p2p.messages import Cap, Hello
+from devp2p_tx.interfaces import IPeer
 from devp2p_tx.node.peer import Conn, ConnectionFlags, Peer, addressIP, addressText
 from devp2p_tx.testing import EchoCapability
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
@@ -99,6 +101,27 @@ class PeerTests(SynchronousTestCase):
 
 class InfoTests(ServerTestCase):
     """L{Server.nodeInfo} and L{Server.peersInfo}; the names are those of go-ethereum's C{admin_nodeInfo}."""
+
+    def test_found_by_its_id(self) -> None:
+        """C{server.peer()}: by the bytes of a node id or by its digits, as events have it."""
+        server = self.start(1)
+        self.call(2, 1)
+        [peer] = server.peers()
+        for nodeId in (node(2).node_id, peer.id, peer.id.upper(), self.events[1][0].peer):
+            self.assertIs(server.peer(nodeId), peer)
+        self.assertIsNone(server.peer(node(3).node_id))
+        peer.disconnect()
+        self.moment()
+        self.assertIsNone(server.peer(peer.id))
+        for wrong in (b"", "", "zz" * 32, node(2).public_key.to_bytes(), "00"):
+            self.assertRaises(ValueError, server.peer, wrong)
+
+    def test_interface(self) -> None:
+        """It is what a capability is given by others, too."""
+        server = self.start(1)
+        self.call(2, 1)
+        self.assertTrue(verifyObject(IPeer, server.peers()[0]))
+        self.assertIs(self.echo(1).protocols[0].peer, server.peers()[0])
 
     def test_node(self) -> None:
         """Every name, and what stands under it."""

@@ -4,9 +4,12 @@ import gc
 from weakref import ref
 
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
+from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
-from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol
+from devp2p_tx.interfaces import IPeer
+from devp2p_tx.net.rlpx.capability import Capability, CapabilityProtocol, CoroutineCapability, MessageStream
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, connectedPair
 
 
@@ -32,6 +35,40 @@ class TestConnectedPair(SynchronousTestCase):
         pair = connectedPair(EchoCapability())
         self.assertEqual(pair.a.remoteAddress, pair.b.localAddress)
         self.assertNotEqual(pair.a.remoteKey, pair.b.remoteKey)
+        pair.close()
+
+    def test_peers(self) -> None:
+        """Each side is given the other as a Server would give it."""
+        capability = Capability("greet", 1, 1, Greeting)
+        pair = connectedPair(capability)
+        for peer, end, name, isInbound in ((pair.peerA, pair.b, "peer A", True), (pair.peerB, pair.a, "peer B", False)):
+            self.assertTrue(verifyObject(IPeer, peer))
+            assert end.remoteKey is not None
+            self.assertEqual((peer.name, peer.fullname, peer.inbound), (name, name, isInbound))
+            self.assertEqual((peer.id, peer.node.public_key), (end.remoteKey.node_id.hex(), end.remoteKey))
+            self.assertEqual((peer.caps, peer.running), ((Cap("greet", 1),), [capability]))
+            self.assertEqual((peer.remoteAddress, peer.localAddress), (end.remoteAddress, end.localAddress))
+            self.assertTrue(peer.runningCap("greet", [1, 2]))
+            self.assertFalse(peer.runningCap("greet", [2]) or peer.runningCap("echo", [1]))
+        self.assertIs(pair.protocolA.peer, pair.peerB)
+        ended = pair.peerB.whenEnded()
+        pair.peerB.disconnect(DisconnectReason.TOO_MANY_PEERS)
+        pair.advance(2)
+        self.assertEqual(str(self.successResultOf(ended)), "too many peers")
+
+    def test_coroutine(self) -> None:
+        """README's kind of coroutine runs as it does in a Server."""
+        heard: list[bytes] = []
+
+        async def run(peer: IPeer, rw: MessageStream) -> None:
+            await rw.writeMessage(0, b"hello, " + peer.name.encode())
+            _, payload = await rw.readMessage()
+            heard.append(payload)
+            await rw.writeMessage(0, peer.id.encode())
+
+        pair = connectedPair(CoroutineCapability("hi", 1, 1, run))
+        pair.settle()
+        self.assertEqual(sorted(heard), [b"hello, peer A", b"hello, peer B"])
         pair.close()
 
     def test_close(self) -> None:

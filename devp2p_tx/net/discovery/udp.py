@@ -191,6 +191,7 @@ class FamilySocket(DatagramProtocol):
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """See C{DatagramProtocol}."""
+        self._metrics.udp.received += len(datagram)
         if len(datagram) > MAX_SIZE:
             self._metrics.count("udp_dropped", reason="oversized")
             return
@@ -314,3 +315,5 @@ class DatagramEdge:
             sender.sendTo(data, (text, port))
         except _UNSENDABLE:
             self._metrics.count("udp_unsent")
+        else:
+            self._metrics.udp.sent += len(data)

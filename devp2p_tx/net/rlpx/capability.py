@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.errors import DisconnectReason
-from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
+from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport, IPeer
 from devp2p_tx.net.rlpx.channels import Channel
 
 _log = Logger()
@@ -34,7 +34,7 @@ class CapabilityProtocol:
     """
 
     transport: ICapabilityTransport
-    peer: Any = None
+    peer: IPeer
 
     def makeConnection(self, transport: ICapabilityTransport) -> None:
         """See L{ICapabilityProtocol}."""
@@ -80,7 +80,7 @@ class Capability:
     def __repr__(self) -> str:
         return f"<Capability {self.name}/{self.version}>"
 
-    def buildProtocol(self, peer: object) -> ICapabilityProtocol:
+    def buildProtocol(self, peer: IPeer) -> ICapabilityProtocol:
         """See L{ICapability}."""
         if self._protocol is None:
             raise NotImplementedError(f"{self!r} was given no protocol")
@@ -103,7 +103,7 @@ class Capability:
 
 
 #: What L{CoroutineCapability} runs for each peer.
-Run = Callable[[Any, "MessageStream"], Coroutine[Deferred[Any], Any, Any]]
+Run = Callable[[IPeer, "MessageStream"], Coroutine[Deferred[Any], Any, Any]]
 
 
 class CoroutineCapability(Capability):
@@ -121,13 +121,13 @@ class CoroutineCapability(Capability):
 
     def __init__(self, name: str, version: int, length: int, run: Run) -> None:
         """
-        @param run: called with the peer and a L{MessageStream}.
+        @param run: called with the peer (L{IPeer}) and a L{MessageStream}.
         @raise ValueError: as L{Capability}.
         """
         super().__init__(name, version, length)
         self._run = run
 
-    def buildProtocol(self, peer: object) -> ICapabilityProtocol:
+    def buildProtocol(self, peer: IPeer) -> ICapabilityProtocol:
         """See L{ICapability}."""
         return MessageStream(peer, self._run)
 
@@ -140,7 +140,7 @@ class MessageStream:
     Flow control needs no thought: nothing is read from the peer beyond what was asked for, and writing waits for room.
     """
 
-    def __init__(self, peer: object, run: Run) -> None:
+    def __init__(self, peer: IPeer, run: Run) -> None:
         self._peer, self._run = peer, run
         self._channel: Channel
         self._unread: deque[tuple[int, bytes]] = deque()

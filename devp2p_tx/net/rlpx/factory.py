@@ -16,10 +16,11 @@ from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.p2p.capabilities import match
+from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import DisconnectReason, PeerRejected
-from devp2p_tx.interfaces import ICapability
+from devp2p_tx.interfaces import ICapability, IPeer
+from devp2p_tx.net.rlpx.peer import RLPxPeer, nodeAt
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
 _log = Logger()
@@ -59,6 +60,7 @@ class RLPxFactory(Factory):
         self.metrics = Metrics()
         self._hello = Hello(clientName, tuple(caps), key.public_key.to_bytes())
         self._capabilities = capabilities
+        self._isInbound = remote is None
         self._make = partial(RLPxProtocol, key, clock, randomBytes, remote, metrics=self.metrics)
 
     def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
@@ -77,6 +79,17 @@ class RLPxFactory(Factory):
         @raise PeerRejected: with what it is told.
         """
 
+    def buildPeer(self, protocol: RLPxProtocol, hello: Hello, matches: Sequence[Match[ICapability]]) -> IPeer:
+        """
+        Make what each capability is given as its peer; override this to give more.
+
+        @param hello: the other side's.
+        @param matches: what both sides offer.
+        """
+        assert protocol.remoteKey is not None
+        node = nodeAt(protocol.remoteKey, protocol.remoteAddress)
+        return RLPxPeer(protocol, node, hello, matches, self._isInbound)
+
     def settled(self, protocol: RLPxProtocol, failure: Failure | None) -> None:
         """
         The handshakes are over; override this to know.
@@ -90,7 +103,7 @@ class RLPxFactory(Factory):
         matches = match(self._capabilities, theirs.caps)
         if not matches:
             raise PeerRejected(DisconnectReason.USELESS_PEER)
-        protocol.start(matches, protocol)
+        protocol.start(matches, self.buildPeer(protocol, theirs, matches))
 
     def _failed(self, failure: Failure, protocol: RLPxProtocol) -> Failure:
         _log.debug("no connection with {address}: {error}", address=protocol.remoteAddress, error=failure.value)

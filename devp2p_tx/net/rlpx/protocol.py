@@ -52,7 +52,7 @@ from devp2p_tx.errors import (
     SendBufferFull,
     Timeout,
 )
-from devp2p_tx.interfaces import ICapability
+from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.allocator import keepFreedMemory
 from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
@@ -128,6 +128,7 @@ class RLPxProtocol(Protocol):
         self._clock = clock
         self._seconds = seconds or secondsOf(clock)
         self._metrics = metrics or Metrics()
+        self._volume = self._metrics.tcp
         self._cause: Exception | None = None
         self._handshaken: OneShot[PublicKey] = OneShot()
         self._hello: OneShot[Hello] = OneShot()
@@ -187,9 +188,7 @@ class RLPxProtocol(Protocol):
             raise PeerRejected(DisconnectReason.UNEXPECTED_IDENTITY)
         return theirs
 
-    def start(
-        self, matches: Sequence[Match[ICapability]], peer: object, observe: MessageObserver | None = None
-    ) -> None:
+    def start(self, matches: Sequence[Match[ICapability]], peer: IPeer, observe: MessageObserver | None = None) -> None:
         """
         Begin to speak what both sides share, after L{whenHello}; messages that came already are delivered at once.
 
@@ -262,6 +261,7 @@ class RLPxProtocol(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """See C{IProtocol}."""
+        self._volume.received += len(data)
         if self._socket is not None:
             self.transport.bufferSize = READ if len(data) < READ else LARGE_READ
         self._flushDue = True  # at the end of this method, for all that is sent meanwhile
@@ -441,9 +441,11 @@ class RLPxProtocol(Protocol):
         if self._socket is None or not self.transport.connected:
             return 0
         try:
-            return self._socket.send(data)
+            taken = self._socket.send(data)
         except OSError:  # full, or broken, which the transport's own write will find out
             return 0
+        self._volume.sent += taken
+        return taken
 
     def resumeProducing(self) -> None:
         """See C{IPullProducer}, which we are while congested: all is written, so give the next burst."""
@@ -456,6 +458,7 @@ class RLPxProtocol(Protocol):
         if self._unwritten or self._nextBurst():
             self._armWriteAlarm()
             data, self._unwritten = bytes(self._unwritten[:BURST]), self._unwritten[BURST:]
+            self._volume.sent += len(data)
             self.transport.write(data)
         else:
             self._drained()

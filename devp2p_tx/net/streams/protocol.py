@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.errors import CapabilityFailed, DisconnectReason, PeerDisconnected
-from devp2p_tx.interfaces import ICapabilityProtocol
+from devp2p_tx.interfaces import ICapabilityProtocol, IPeer
 from devp2p_tx.net.rlpx.capability import Capability
 from devp2p_tx.net.rlpx.channels import Channel
 
@@ -82,7 +82,7 @@ class StreamCapability(Capability):
         self._factory = factory
         self._opened = opened
 
-    def buildProtocol(self, peer: object) -> ICapabilityProtocol:
+    def buildProtocol(self, peer: IPeer) -> ICapabilityProtocol:
         """See L{Capability}."""
         return _End(self._build)
 

@@ -45,13 +45,13 @@ class TestDeclaring(SynchronousTestCase):
 class TestProtocols(ConnectionCase):
     def test_made(self) -> None:
         self.scripted()
-        self.assertEqual((self.recorder.made, self.recorder.peer), (1, self.ours))
+        self.assertEqual((self.recorder.made, self.recorder.peer.node.public_key), (1, self.ours.remoteKey))
 
     def test_peerOfACapabilityProtocol(self) -> None:
         made = CapabilityProtocol()
         self.speak(Capability("echo", 1, 2, lambda: made))
         peer = self.scripted()
-        self.assertIs(made.peer, self.ours)
+        self.assertEqual(made.peer.node.public_key, self.ours.remoteKey)
         peer.send(FIRST, b"ignored")
         self.network.settle()
         self.assertFalse(peer.ended)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
+from devp2p_tx.interfaces import IPeer
 from tests.net.rlpx.coroutines import CoroutineCase
 from tests.net.rlpx.support import FIRST
 
@@ -30,13 +31,16 @@ class TestCoroutines(CoroutineCase):
         self.assertNothingLeft()
 
     def test_peer(self) -> None:
-        peers: list[object] = []
+        """It is given what a Server would give it."""
+        peers: list[Any] = []
 
         async def run(peer: Any, rw: Any) -> None:
             peers.append(peer)
 
         self.run_(run)
-        self.assertEqual(peers, [self.ours])
+        [peer] = peers
+        self.assertTrue(IPeer.providedBy(peer))
+        self.assertEqual((peer.node.public_key, peer.inbound), (self.ours.remoteKey, True))
 
     def test_returns(self) -> None:
         async def run(peer: Any, rw: Any) -> None:
