@@ -1,5 +1,5 @@
 """
-Which peers count against which limit.
+Which peers count against which limit::
 
     ========  ============  ======================  =======================
     class     C{max_peers}  dialled, C{max_dialed}  inbound, C{max_inbound}
