@@ -116,7 +116,7 @@ class MechanismTests:
         node, _ = await self.mapped(timing={"poll": 1, "retry": 1})
         self.router.readdress(self.world, f"{OUTER}/24", f"{MOVED}/24")
         await self.isReached(node, await self.isMapped(node, MOVED))
-        signed = [line for line in node.lines if "our record" in line and f"ip {MOVED}" in line]
+        signed = [line for line in node.lines if "local record updated" in line and f" ip={MOVED} " in line]
         self.assertEqual(len(signed), 1, signed)
 
     async def test_afterACrash(self: Any) -> None:
