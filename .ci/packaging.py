@@ -138,7 +138,7 @@ def checkUninstall(programs: Path, folder: Path) -> None:
     check("devp2p" not in run(programs / "twistd", "--help", cwd=folder), "it is there after it is uninstalled")
 
 
-def checkCommand(programs: Path, folder: Path) -> None:
+def checkCommand(programs: Path, folder: Path, native: bool) -> None:
     """That twistd knows the command, at first and when it has written its cache, and its other commands still."""
     for _ in range(2):
         commands = run(programs / "twistd", "--help", cwd=folder)
@@ -146,7 +146,8 @@ def checkCommand(programs: Path, folder: Path) -> None:
         options = run(programs / "twistd", "devp2p", "--help", cwd=folder)
         check("--listen" in options and "--node-key" in options, f"the command's options:\n{options}")
     version = run(programs / "twistd", "devp2p", "--version", cwd=folder)
-    check(f"devp2p_tx-{version.split()[-1]}-" in "".join(path.name for path in DIST.glob("*.whl")), version)
+    check(("native code" in version) == native, version)
+    check(f"devp2p_tx-{version.split()[1]}-" in "".join(path.name for path in DIST.glob("*.whl")), version)
 
 
 def checkBackends(programs: Path, folder: Path) -> None:
@@ -154,7 +155,9 @@ def checkBackends(programs: Path, folder: Path) -> None:
     program = "from devp2p_tx.core.crypto import keccak; print(keccak.new_keccak(b'').__class__.__module__)"
     module = run(programs / "python", "-c", program, cwd=folder).strip()
     linux = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")
-    check(not linux or "sha3" in module, f"Keccak is {module}'s")
+    check(not linux or "sha3" in module or "hashlib" in module, f"Keccak is {module}'s")
+    program = "from devp2p_tx.core.crypto import libsecp256k1; print(libsecp256k1.lib)"
+    check("btclib" in run(programs / "python", "-c", program, cwd=folder), "libsecp256k1 is coincurve's")
 
 
 def checkStreams(programs: Path, folder: Path) -> None:
@@ -237,7 +240,7 @@ def copyOf(folder: Path) -> Path:
 def checkInstalled(wheel: Path, elsewhere: Path) -> None:
     """That a wheel works where nothing of us is beside it, and goes without a trace."""
     programs = install(elsewhere, wheel)
-    checkCommand(programs, elsewhere)
+    checkCommand(programs, elsewhere, "manylinux" in wheel.name)
     checkBackends(programs, elsewhere)
     checkStreams(programs, elsewhere)
     checkNode(f"the node, from {wheel.name}", [programs / "twistd", "-n", "devp2p", "--listen", LISTEN], elsewhere)

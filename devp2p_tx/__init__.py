@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from devp2p_tx._native import native
 from devp2p_tx._version import __version__
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ __all__ = [
     "ServerConfig",
     "__version__",
     "load_or_create_key",
+    "native",
     "parse_node",
 ]
 

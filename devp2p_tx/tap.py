@@ -219,11 +219,11 @@ class Options(usage.Options):
 
     def opt_version(self) -> None:
         """
-        Print the version and end.
+        Print the version, and whether native code or the Python source runs, and end.
         """
-        from devp2p_tx._version import __version__
+        from devp2p_tx import __version__, native
 
-        print(f"devp2p-tx {__version__}")
+        print(f"devp2p-tx {__version__} ({'native code' if native else 'Python source'})")
         sys.exit(0)
 
     def postOptions(self) -> None:

@@ -137,7 +137,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_errors_load_nothing_of_ours(self) -> None:
         ours = {name for name in loadedAfter("import devp2p_tx.errors") if name.startswith("devp2p_tx.")}
-        self.assertEqual(ours, {"devp2p_tx._version", "devp2p_tx.errors"})
+        self.assertEqual(ours, {"devp2p_tx._native", "devp2p_tx._version", "devp2p_tx.errors"})
 
     def test_no_module_loads_the_reactor(self) -> None:
         loaded = loadedAfter(
@@ -156,7 +156,7 @@ class ImportTests(SynchronousTestCase):
 
     def test_public_names_are_all_there(self) -> None:
         loadedAfter("import devp2p_tx\nfor name in devp2p_tx.__all__: getattr(devp2p_tx, name)")
-        loadedAfter("import devp2p_tx\nassert set(devp2p_tx.__all__) == {'__version__', *devp2p_tx._HOMES}")
+        loadedAfter("import devp2p_tx\nassert set(devp2p_tx.__all__) == {'__version__', 'native', *devp2p_tx._HOMES}")
 
 
 def publicModules(room: Path) -> set[str]:

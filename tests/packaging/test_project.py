@@ -11,6 +11,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.core import forms
+
 ROOT = Path(__file__).parents[2]
 SETUP = (ROOT / "setup.py").read_text()
 
@@ -66,3 +68,13 @@ class ProjectTests(SynchronousTestCase):
         self.assertEqual(
             [path.name for path in (ROOT / "newsfragments").iterdir() if not known.fullmatch(path.name)], []
         )
+
+    def test_what_can_be_compiled_is_sealed(self) -> None:
+        """The modules that setup.py names, and no others: see L{devp2p_tx.core.sealed}."""
+        named = [ast.literal_eval(node.value) for node in ast.parse(SETUP).body if _assigns(node, "COMPILED")]
+        sealed = [module.__name__.replace(".", "/") + ".py" for module in forms.sealed_modules()]
+        self.assertEqual([sorted(each) for each in named], [sorted(sealed)])
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from devp2p_tx.core.sealed import seal
 from devp2p_tx.errors import InvalidRLP
 
 _LIST, _STRING = 0xC0, 0x80
@@ -146,3 +147,6 @@ _STRINGS = [_header(_STRING, size) for size in range(_PREPARED)]
 _LISTS = [_header(_LIST, size) for size in range(_PREPARED)]
 #: The integers below 128; zero is the empty string.
 _SMALL = [bytes((_STRING,)), *(bytes((value,)) for value in range(1, _STRING))]
+
+
+seal(__name__)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from cramjam import Buffer, DecompressionError
 from cramjam import snappy as _snappy
 
+from devp2p_tx.core.sealed import seal
 from devp2p_tx.errors import InvalidSnappy
 
 _decompress = _snappy.decompress_raw
@@ -122,3 +123,6 @@ def _decompress_large(block: bytes | bytearray | memoryview, length: int) -> byt
     if written != length:
         raise InvalidSnappy(f"expanded to {written} bytes, declared {length}")
     return output.getvalue()
+
+
+seal(__name__)

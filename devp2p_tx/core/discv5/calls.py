@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from typing import final
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv5.events import Call
 from devp2p_tx.core.discv5.session import Session
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
+from devp2p_tx.core.sealed import Sealed, seal
 
 #: Seconds that an answer may take, and each further part of it.
 RESPONSE_TIMEOUT = 0.7
@@ -30,7 +32,8 @@ def lookup_distances(target: bytes, node_id: bytes) -> tuple[int, ...]:
     return (distance, *(each for each in beside if 0 < each <= ID_BITS))[:LOOKUP_DISTANCES]
 
 
-class Calls:
+@final
+class Calls(Sealed):
     """
     All calls, of which one for each node is active.
 
@@ -137,3 +140,6 @@ class Calls:
         """Forget all calls."""
         for table in (self._active, self._queues, self._by_nonce, self._timeline, self._unanswered):
             table.clear()
+
+
+seal(__name__)

@@ -26,6 +26,7 @@ from devp2p_tx.core.codec.rlpfields import (
     write_list,
     write_uint,
 )
+from devp2p_tx.core.sealed import seal
 from devp2p_tx.errors import InvalidRLP
 
 #: The most bytes of a request's id.
@@ -305,3 +306,6 @@ def encode_talk_request(request_id: bytes, protocol: bytes, message: bytes) -> b
 def encode_talk_response(request_id: bytes, message: bytes) -> bytes:
     """A L{TalkResponse}."""
     return b"\6" + write_list((write_bytes(request_id), write_bytes(message)))
+
+
+seal(__name__)

@@ -15,9 +15,10 @@ ephemeral key, and the sender's record if the challenge asks for it.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from devp2p_tx.core.crypto.ciphers import SeekableStream, seekable_ctr_stream
+from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import RemoteProtocolError
 
 PROTOCOL_ID = b"discv5"
@@ -108,8 +109,16 @@ def masked(head: bytes, mask: SeekableStream) -> bytes:
     return head[:IV_SIZE] + mask.update(head[IV_SIZE:])
 
 
-class PacketReader:
+@final
+class PacketReader(Sealed):
     """Reads what comes to one node."""
+
+    __slots__ = (
+        "_ordinary",
+        "_protocol_id",
+        "_seek",
+        "_unmask",
+    )
 
     def __init__(self, node_id: bytes, protocol_id: bytes = PROTOCOL_ID) -> None:
         """
@@ -206,13 +215,21 @@ def decode_handshake(authdata: bytes) -> HandshakeAuth:
     return HandshakeAuth(authdata[:ID_SIZE], signature, key, authdata[record_start:])
 
 
-class PacketWriter:
+@final
+class PacketWriter(Sealed):
     """
     Makes the heads of packets.
 
     @ivar ordinary_prefix: what is between IV and nonce in ordinary packets.
     @ivar ordinary_suffix: what follows the nonce.
     """
+
+    __slots__ = (
+        "_node_id",
+        "_prefix",
+        "ordinary_prefix",
+        "ordinary_suffix",
+    )
 
     def __init__(self, node_id: bytes, protocol_id: bytes = PROTOCOL_ID) -> None:
         """As for L{PacketReader}."""
@@ -240,3 +257,6 @@ class PacketWriter:
 
     def _head(self, iv: bytes, flag: int, nonce: bytes, authdata: bytes) -> bytes:
         return iv + self._prefix + bytes((flag,)) + nonce + len(authdata).to_bytes(2, "big") + authdata
+
+
+seal(__name__)

@@ -34,7 +34,7 @@ L{Discv5.next_events}, and wake up again at L{Discv5.get_timer}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeVar, final
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
@@ -79,6 +79,7 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.loopback import LoopbackRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS
+from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import (
     AddressRefused,
     DevP2PError,
@@ -100,16 +101,25 @@ MAX_CALLS = 1024
 REQUEST_ID_SIZE = 8
 
 C = TypeVar("C", bound=Call)
+#: Octets, in any of the three types that have them.
+Bytes = bytes | bytearray | memoryview
 #: Answers a request of another protocol; C{None} to do so later, with L{Discv5.answer_talk}. It must not raise.
-TalkHandler = Callable[[IncomingTalk], bytes | None]
+TalkHandler = Callable[[IncomingTalk], Bytes | None]
 
 
-class Discv5:
+@final
+class Discv5(Sealed):
     """
     The state of the protocol at one UDP port.
 
     @ivar filter: who is not heard; bans are set here.
     """
+
+    __slots__ = (
+        "_calls", "_challenges", "_closed", "_events", "_known_calls", "_local", "_outbox", "_outgoing", "_policy",
+        "_pool", "_random_bytes", "_reader", "_requests", "_sessions", "_table", "_talk", "_told", "_writer",
+        "filter",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -224,7 +234,7 @@ class Discv5:
         ip, request_id = self._prepare(to, now)
         return self._begin(EnrCall(to, ip, request_id, messages.encode_findnode(request_id, (0,)), known), now)
 
-    def talk(self, to: Contact, protocol: bytes, message: bytes, now: float) -> TalkCall:
+    def talk(self, to: Contact, protocol: Bytes, message: Bytes, now: float) -> TalkCall:
         """
         Send a request of another protocol. Ends with L{TalkAnswered} or L{CallFailed}.
 
@@ -235,7 +245,7 @@ class Discv5:
         @raise ServerStopped: after L{close}.
         """
         ip, request_id = self._prepare(to, now)
-        written = _fitting(messages.encode_talk_request(request_id, protocol, message))
+        written = _fitting(messages.encode_talk_request(request_id, _octets(protocol), _octets(message)))
         return self._begin(TalkCall(to, ip, request_id, written), now)
 
     def cancel(self, call: Call, now: float) -> None:
@@ -331,7 +341,7 @@ class Discv5:
 
     # -- what comes in ------------------------------------------------------------------------------------------------
 
-    def receive_datagram(self, data: bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Refusal | None:
+    def receive_datagram(self, data: Bytes, ip: IPAddress, port: int, now: float, unix_time: float) -> Refusal | None:
         """
         Take a datagram.
 
@@ -344,6 +354,7 @@ class Discv5:
             return Refusal.FORBIDDEN
         if self.filter.hosts.bans and self.filter.hosts.has(ip, now):
             return Refusal.BANNED
+        data = _octets(data)
         head = self._reader.ordinary_head(data)
         if head is None:
             return self._receive_rarely(data, ip, port, now, unix_time)
@@ -526,26 +537,26 @@ class Discv5:
 
     # -- other protocols ----------------------------------------------------------------------------------------------
 
-    def register_talk(self, protocol: bytes, handler: TalkHandler) -> None:
+    def register_talk(self, protocol: Bytes, handler: TalkHandler) -> None:
         """
         Have requests of another protocol answered.
 
         @param protocol: its name. Requests of protocols that nobody registered have an empty answer.
         """
-        self._talk[protocol] = handler
+        self._talk[_octets(protocol)] = handler
 
-    def unregister_talk(self, protocol: bytes) -> None:
+    def unregister_talk(self, protocol: Bytes) -> None:
         """No longer have them answered, if they were."""
-        self._talk.pop(protocol, None)
+        self._talk.pop(_octets(protocol), None)
 
-    def answer_talk(self, request: IncomingTalk, message: bytes) -> bool:
+    def answer_talk(self, request: IncomingTalk, message: Bytes) -> bool:
         """
         Answer a request of another protocol.
 
         @return: whether it was answered; else the session ended meanwhile.
         @raise LocalProtocolError: the answer is too long for a packet.
         """
-        written = _fitting(messages.encode_talk_response(request.request_id, message))
+        written = _fitting(messages.encode_talk_response(request.request_id, _octets(message)))
         session = self._sessions.get((request.node_id, request.ip, request.port))
         if session is None or self._closed:
             return False
@@ -566,6 +577,10 @@ class Discv5:
             self.answer_talk(incoming, answer)
 
 
+def _octets(data: Bytes) -> bytes:
+    return data if isinstance(data, bytes) else memoryview(data).tobytes()
+
+
 def _fitting(message: bytes) -> bytes:
     """
     The message, if it fits into a packet.
@@ -575,3 +590,6 @@ def _fitting(message: bytes) -> bytes:
     if len(message) > packets.MAX_MESSAGE_SIZE:
         raise LocalProtocolError(f"message of {len(message)} bytes, more than {packets.MAX_MESSAGE_SIZE}")
     return message
+
+
+seal(__name__)

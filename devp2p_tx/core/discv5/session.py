@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.ciphers import InvalidTag, gcm_opener, gcm_sealer
@@ -32,6 +32,7 @@ from devp2p_tx.core.crypto.signatures import is_signed_by
 from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import HandshakeAuth, PacketWriter, masked
 from devp2p_tx.core.enr.record import InvalidRecord, Record, parse_record
+from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import HandshakeError, InvalidPublicKey
 
 #: Sessions that are kept; beyond it the one not used for the longest time goes.
@@ -60,7 +61,8 @@ Endpoint = tuple[IPAddress, int]
 SessionKey = tuple[bytes, IPAddress, int]
 
 
-class RandomPool:
+@final
+class RandomPool(Sealed):
     """Random bytes drawn in bulk, since each draw is a call of the system."""
 
     __slots__ = ("_drawn", "_position", "_random_bytes")
@@ -113,7 +115,8 @@ def sign_identity(key: PrivateKey, challenge_data: bytes, ephemeral_key: bytes, 
 # -- sessions ---------------------------------------------------------------------------------------------------------
 
 
-class Session:
+@final
+class Session(Sealed):
     """
     What two nodes say to each other.
 
@@ -200,8 +203,14 @@ class Session:
         self.previous = previous
 
 
-class Sessions:
+@final
+class Sessions(Sealed):
     """The sessions used last."""
+
+    __slots__ = (
+        "_sessions",
+        "max_sessions",
+    )
 
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:
         self.max_sessions = max_sessions
@@ -256,7 +265,8 @@ class Challenge(NamedTuple):
         return len(self.heads) < MAX_HEADS and packets.is_numbered(self.heads[-1])
 
 
-class Challenges:
+@final
+class Challenges(Sealed):
     """
     The challenges that await an answer, of one node at each endpoint.
 
@@ -265,6 +275,11 @@ class Challenges:
     each challenge and its answer. Were the first one kept, a packet a second would do, as it does in the name of the
     very node, since a challenge is repeated as it was.
     """
+
+    __slots__ = (
+        "_challenges",
+        "max_challenges",
+    )
 
     def __init__(self, max_challenges: int = MAX_CHALLENGES) -> None:
         self.max_challenges = max_challenges
@@ -390,3 +405,6 @@ def initiate(
     keys = derive_keys(ephemeral, public_key, key.public_key.node_id, node_id, challenge_data)
     session = Session(node_id, ip, port, write_key=keys.initiator, read_key=keys.recipient, writer=writer)
     return Handshake(session, sign_identity(key, challenge_data, written, node_id), written)
+
+
+seal(__name__)

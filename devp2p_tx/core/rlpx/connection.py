@@ -12,6 +12,7 @@ It calls L{handle_timer} no earlier than L{get_timer} says, which may change wit
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import final
 
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.ciphers import block_masker
@@ -28,6 +29,7 @@ from devp2p_tx.core.rlpx.events import (
 )
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, Bytes, FrameReader, FrameWriter, Message
 from devp2p_tx.core.rlpx.handshake import Initiator, Recipient, Secrets
+from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import HelloError, LocalProtocolError, RemoteProtocolError, Timeout
 
 #: From the connection to the end of the RLPx handshake (seconds).
@@ -51,12 +53,29 @@ class State(Enum):
     CLOSED = auto()
 
 
-class RLPxConnection:
+@final
+class RLPxConnection(Sealed):
     """
     @ivar state: where the connection stands.
     @ivar remote: the peer's static key, once known.
     @ivar hello: the peer's Hello, once read.
     """
+
+    __slots__ = (
+        "_buffer",
+        "_handshake",
+        "_hello_sent",
+        "_next_ping",
+        "_open",
+        "_out",
+        "_pongs",
+        "_read_deadline",
+        "_reader",
+        "_writer",
+        "hello",
+        "remote",
+        "state",
+    )
 
     def __init__(self, key: PrivateKey, now: float, random_bytes: RandomBytes, remote: PublicKey | None = None) -> None:
         """
@@ -84,9 +103,11 @@ class RLPxConnection:
 
     # Bytes in.
 
-    def receive_data(self, data: bytes, now: float) -> list[Event]:
+    def receive_data(self, data: Bytes, now: float) -> list[Event]:
         """What C{data} means, in order. After a L{ConnectionBroken} or L{DisconnectReceived} nothing more is read."""
         events: list[Event] = []
+        if not isinstance(data, bytes):
+            data = memoryview(data).tobytes()
         try:
             if self._open:
                 self._receive_messages(data, now, events)
@@ -280,3 +301,6 @@ class RLPxConnection:
         self.state = State.CLOSED
         self._open = False
         self._read_deadline = self._next_ping = None
+
+
+seal(__name__)

@@ -17,12 +17,14 @@ pass.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import final
 
 from devp2p_tx.core.codec.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.codec.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress, max_compressed_size
 from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlpx.handshake import Secrets
+from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import FrameError, LocalProtocolError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).
@@ -61,12 +63,22 @@ def _prefix(code: int) -> bytes:
 _PREFIXES = tuple(_prefix(code) for code in range(256))
 
 
-class FrameWriter:
+@final
+class FrameWriter(Sealed):
     """
     Makes one direction's frames.
 
     @ivar snappy: whether payloads are compressed from now on (EIP-706).
     """
+
+    __slots__ = (
+        "_digest",
+        "_encrypt",
+        "_mask",
+        "_seed",
+        "_update",
+        "snappy",
+    )
 
     def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
         """
@@ -150,7 +162,8 @@ class FrameWriter:
         return compress_pieces(payload) if self.snappy else (payload,)
 
 
-class FrameReader:
+@final
+class FrameReader(Sealed):
     """
     Reads one direction's frames, in whatever pieces they come.
 
@@ -160,6 +173,19 @@ class FrameReader:
     @ivar snappy: whether payloads are compressed from now on (EIP-706).
     @ivar limit: the most that a frame's body may declare (bytes).
     """
+
+    __slots__ = (
+        "_body",
+        "_decrypt",
+        "_digest",
+        "_failure",
+        "_mask",
+        "_rest",
+        "_seed",
+        "_update",
+        "limit",
+        "snappy",
+    )
 
     def __init__(self, secrets: Secrets, mask: Stream | None = None) -> None:
         """
@@ -176,7 +202,7 @@ class FrameReader:
         self._body: _Body | None = None
         self._failure: RemoteProtocolError | None = None
 
-    def read(self, data: bytes, most: int = MAX_SIZE) -> list[Message]:
+    def read(self, data: Bytes, most: int = MAX_SIZE) -> list[Message]:
         """
         Take in bytes; give the messages that they complete, but at most C{most}: the rest of the bytes then waits for
         the next call. Messages that stand before a bad one are given first; the next call then fails.
@@ -187,6 +213,8 @@ class FrameReader:
         """
         if self._failure is not None:
             raise self._failure
+        if not isinstance(data, bytes):
+            data = memoryview(data).tobytes()
         messages: list[Message] = []
         try:
             self._read(self._rest + data if self._rest else data, messages, most)
@@ -260,7 +288,8 @@ class FrameReader:
         return code, decompress(packed, MAX_SIZE) if compressed else bytes(packed), len(plain) + OVERHEAD
 
 
-class _Body:
+@final
+class _Body(Sealed):
     """A body of which not all has arrived: its size, how many padded bytes are missing, and the plain ones so far."""
 
     __slots__ = ("missing", "plain", "size")
@@ -275,3 +304,6 @@ def _read_code(head: bytes) -> tuple[int, int]:
     """A message code that is not the usual single byte, from the head of a body, and where the payload begins."""
     item, end = decode_prefix(head)
     return decode_uint(item), end
+
+
+seal(__name__)
