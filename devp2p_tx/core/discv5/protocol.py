@@ -116,9 +116,9 @@ class Discv5(Sealed):
     """
 
     __slots__ = (
-        "_calls", "_challenges", "_closed", "_events", "_known_calls", "_local", "_own", "_outbox", "_outgoing", "_policy",
-        "_pool", "_random_bytes", "_reader", "_requests", "_sessions", "_table", "_talk", "_told", "_writer",
-        "filter",
+        "_calls", "_challenges", "_closed", "_events", "_known_calls", "_local", "_outbox", "_outgoing", "_own",
+        "_policy", "_pool", "_random_bytes", "_reader", "_requests", "_sessions", "_table", "_talk", "_told",
+        "_writer", "filter",
     )  # fmt: skip
 
     def __init__(
