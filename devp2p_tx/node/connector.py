@@ -140,7 +140,8 @@ class Connector:
         admits = self._policy.permits if byUser else self._policy.admits_named
         admitted = [ip for ip in found if admits(ip, PROTOCOL)]
         if not admitted:
-            raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted")
+            cure = "; see --netrestrict and --netdeny" if byUser else ""
+            raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted{cure}")
         affordable = [ip for ip in admitted if self.affords(ip, byUser)]
         if not affordable:
             raise OverBudget("too many connections to strangers")

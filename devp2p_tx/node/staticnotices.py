@@ -77,7 +77,7 @@ _EXPLAINED: tuple[tuple[tuple[type[BaseException], ...], Callable[[BaseException
         (TimeoutError, Timeout),
         lambda error: "there is no answer; check that the node runs, its address, and the firewalls on the way",
     ),
-    ((AddressRefused,), lambda error: f"{error}; see --netrestrict and --netdeny"),
+    ((AddressRefused,), lambda error: str(error)),
     (
         (ConnectionClosed,),
         lambda error: "it closed the connection during the handshake; it has another key, or takes no connections now",

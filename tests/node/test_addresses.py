@@ -326,7 +326,7 @@ class HostNameTests(ServerTestCase):
         connecting = server.connect(self.named)
         self.moment()
         error = self.failureResultOf(connecting, AddressRefused).value
-        self.assertEqual(str(error), "10.0.0.7, 10.0.0.8 may not be contacted")
+        self.assertEqual(str(error), "10.0.0.7, 10.0.0.8 may not be contacted; see --netrestrict and --netdeny")
         self.assertEqual(server.metrics.value("dial_errors", kind="AddressRefused"), 1)
         self.assertEqual(server.metrics.value("addresses_refused", protocol="rlpx", reason="netrestrict"), 2)
 

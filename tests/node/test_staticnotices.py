@@ -308,7 +308,7 @@ class ExplainTests(NoticeTestCase):
             (ConnectError(string="x"), "the connection failed"),
             (ConnectionLost(), "it has another key, or takes no connections now"),
             (Timeout("x"), "there is no answer"),
-            (AddressRefused("10.0.0.1 may not be contacted"), "10.0.0.1 may not be contacted; see --netrestrict"),
+            (AddressRefused("10.0.0.1 may not be contacted"), "10.0.0.1 may not be contacted"),
             (HandshakeError("bad"), "the handshake failed: bad; check that this is its address and key"),
             (InvalidNode("nobody knows where node x is"), "nobody knows where node x is; give its address"),
             (ProxyError("no"), "ProxyError: no"),
