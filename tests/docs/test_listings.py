@@ -14,6 +14,33 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _LISTING = re.compile(r"<!-- listing: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
+#: Some public key.
+KEY = (
+    "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+)
+PATIENCE = """
+import os
+from twisted.internet import asyncioreactor
+asyncioreactor.install()
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from devp2p_tx import PrivateKey, Server, ServerConfig
+from patient import patient
+
+async def meet(reactor):
+    servers = []
+    for listen in ("tcp:0:interface=127.0.0.1", None):
+        server = Server(ServerConfig(PrivateKey.generate(os.urandom), [patient], listen=listen))
+        await server.startService()
+        servers.append(server)
+    peer = await servers[1].connect(servers[0].self())
+    print("ended as", await peer.whenEnded())
+    for server in servers:
+        await server.stopService()
+
+react(lambda reactor: Deferred.fromCoroutine(meet(reactor)))
+"""
 
 
 def listings() -> dict[str, str]:
@@ -79,6 +106,32 @@ class ListingTests(SynchronousTestCase):
             "pair.advance(2)\n"
         )
         self.python("greets.py")
+
+    def test_whole_servers_are_tested_in_memory(self) -> None:
+        self.assertIn("PASSED (successes=1)", self.python("-m", "twisted.trial", "test_servers"))
+
+    def test_a_source_of_nodes_is_one(self) -> None:
+        """A server takes it, asks it, and dials what it gives; when it has given all, others go on."""
+        (self.folder / "nodes.txt").write_text(f"enode://{KEY}@10.0.0.9:30303\n")
+        (self.folder / "sources.py").write_text(
+            "from filesource import FileSource\n"
+            "from devp2p_tx import PrivateKey, Server, ServerConfig\n"
+            "from devp2p_tx.testing import MemoryNetwork\n"
+            "network = MemoryNetwork()\n"
+            "config = ServerConfig(PrivateKey.generate(network.random.randbytes), lan=True,\n"
+            "                      nodeSources=[FileSource('nodes.txt')])\n"
+            "server = Server(config, reactor=network.host('10.0.0.1'))\n"
+            "server.startService()\n"
+            "network.advance(60)\n"
+            "assert server.metrics.value('candidates_dialed', source='file') == 1\n"
+            "assert server.isRunning\n"
+        )
+        self.python("sources.py")
+
+    def test_a_coroutine_awaits_what_asyncio_has(self) -> None:
+        """Two servers on sockets of this host, under the asyncio reactor."""
+        (self.folder / "patience.py").write_text(PATIENCE)
+        self.assertIn("ended as client quitting", self.python("patience.py"))
 
     def test_the_adding_services_add(self) -> None:
         """The commands of the page, but for the port, which is any that is free."""
