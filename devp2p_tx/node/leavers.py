@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from devp2p_tx.core.p2p.messages import Cap
+from devp2p_tx.core.text.printable import printable
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected, PeerRejected, ended_by
 from devp2p_tx.node.nopeers import NO_PEERS_INTERVAL, SETTLED
 from devp2p_tx.node.peer import Peer, addressText
@@ -22,7 +23,7 @@ _log = Logger()
 
 def capabilitiesText(caps: Sequence[Cap]) -> str:
     """Return capabilities as C{eth/68, eth/69}; C{none}, or the first L{MAX_NAMED} and how many more."""
-    names = ", ".join(str(cap) for cap in caps[:MAX_NAMED]) or "none"
+    names = ", ".join(printable(str(cap)) for cap in caps[:MAX_NAMED]) or "none"
     return names if len(caps) <= MAX_NAMED else f"{names} and {len(caps) - MAX_NAMED} more"
 
 
@@ -110,7 +111,7 @@ class Leavers:
             id=nodeId.hex(),
             address=address,
             by=ended_by(error),
-            reason=str(error),
+            reason=printable(str(error)),
             offered=capabilitiesText(self._offered),
             theirs=capabilitiesText(caps),
             advice=self._advice(error),

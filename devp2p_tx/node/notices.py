@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.messages import Cap
+from devp2p_tx.core.text.printable import printable
 from devp2p_tx.errors import ended_by, reason_label
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.rlpx.channels import MessageObserver
@@ -72,7 +73,11 @@ class PeerNotices:
 
     def dropped(self, peer: Peer, error: BaseException) -> None:
         """A peer is gone, also from the peers."""
-        why, by, duration = str(error) or type(error).__name__, ended_by(error), self._seconds() - peer.created
+        why, by, duration = (
+            printable(str(error)) or type(error).__name__,
+            ended_by(error),
+            self._seconds() - peer.created,
+        )
         self._metrics.count("drops", reason=reason_label(error))
         isQuiet = self._leavers.dropped(peer, error)
         text = (
@@ -130,5 +135,5 @@ def _who(peer: Peer) -> dict[str, str]:
         "id": peer.id,
         "short": peer.id[:16],
         "address": addressText(peer.remoteAddress),
-        "name": peer.fullname,
+        "name": printable(peer.fullname),
     }

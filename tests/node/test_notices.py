@@ -16,6 +16,7 @@ from devp2p_tx.node import notices as noticesModule
 from devp2p_tx.node.leavers import MAX_NAMED, capabilitiesText
 from devp2p_tx.node.nopeers import NO_PEERS_INTERVAL, SETTLED
 from devp2p_tx.tap import formatJSON
+from devp2p_tx.testing import Stage
 from tests.node.support import ServerTestCase, addressOf, node
 
 USELESS, TOO_MANY = DisconnectReason.USELESS_PEER, DisconnectReason.TOO_MANY_PEERS
@@ -85,6 +86,21 @@ class LineTests(NoticeTestCase):
             self.assertEqual(line["name"], name)
         self.assertEqual((connected["direction"], connected["peers"]), ("in", 1))
         self.assertEqual((dropped["by"], dropped["reason"], dropped["duration"]), ("remote", "too many peers", 0.5))
+
+    def test_hostile_texts(self) -> None:
+        """A name, and names of capabilities, are a stranger's: nothing of them leaves its quotes or moves a cursor."""
+        self.start(1, capabilities=[])
+        peer = self.call(2, 1, Stage.HANDSHAKE)
+        peer.sendHello(client_name='\x1b[31mGeth" peers=9\r\n\u202e\0', caps=(Cap("a\x1b\n", 1),))
+        self.moment()
+        peer.sendDisconnect(USELESS)
+        self.moment()
+        lines = self.lines(LogLevel.info, LogLevel.warn)
+        self.assertEqual(len(lines), 3)
+        self.assertTrue(all(line.isprintable() for line in lines), lines)
+        self.assertIn(r'name="\x1b[31mGeth\" peers=9\r\n\u202e\x00" direction=in', lines[0])
+        self.assertIn(r'theirs="a\x1b\n/1"', lines[1])
+        self.assertTrue(all(formatJSON(event).rstrip("\n").isprintable() for event in self.said))
 
     def test_who_ended_it(self) -> None:
         """We, they, or nobody: in the line and in the event."""
