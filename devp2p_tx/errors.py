@@ -94,9 +94,13 @@ class RemoteProtocolError(DevP2PError):
 class InvalidRLP(RemoteProtocolError):
     """Bytes that are no canonical RLP, or of another shape than the message demands."""
 
+    reason = DisconnectReason.BREACH_OF_PROTOCOL
+
 
 class InvalidSnappy(RemoteProtocolError):
     """A payload that is no snappy block, or that declares more than the limit."""
+
+    reason = DisconnectReason.BREACH_OF_PROTOCOL
 
 
 class InvalidPublicKey(RemoteProtocolError):
@@ -116,11 +120,21 @@ class HandshakeError(RemoteProtocolError):
 
 
 class FrameError(RemoteProtocolError):
-    """A frame with a wrong MAC, or over a limit; the stream cannot be trusted any further."""
+    """A frame whose header has a right MAC and declares more than the limit."""
+
+    reason: DisconnectReason | None = DisconnectReason.BREACH_OF_PROTOCOL
+
+
+class MACError(FrameError):
+    """A frame with a wrong MAC: the stream cannot be trusted any further, so the peer is told nothing."""
+
+    reason = None
 
 
 class HelloError(RemoteProtocolError):
     """The first message was no valid Hello."""
+
+    reason = DisconnectReason.BREACH_OF_PROTOCOL
 
 
 class InvalidIdentity(HelloError):
@@ -130,7 +144,10 @@ class InvalidIdentity(HelloError):
 
 
 class MessageError(RemoteProtocolError):
-    """A message that no agreed capability can take."""
+    """
+    A message that no agreed capability can take. A capability raises it, or another L{RemoteProtocolError}, where the
+    peer is at fault: the peer is told the C{reason} of the class, and nothing is logged above debug.
+    """
 
     reason = DisconnectReason.BREACH_OF_PROTOCOL
 
@@ -163,7 +180,13 @@ class CapabilityFailed(DevP2PError):
 
 
 class SendBufferFull(DevP2PError):
-    """A capability went on sending to a peer that does not read, past every request to pause."""
+    """
+    A capability went on sending to a peer that does not read, past every request to pause.
+
+    @cvar reason: what the peer is told, behind what it was being sent. What waits in queues is not sent.
+    """
+
+    reason = DisconnectReason.SUBPROTOCOL_ERROR
 
 
 class InvalidNode(DevP2PError):

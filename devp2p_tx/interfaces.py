@@ -122,10 +122,20 @@ class ICapabilityTransport(IConsumer, Interface):  # the latter for pydoctor, wh
         """
         Send one message; it leaves at the end of this turn of the reactor, or when the peer reads.
 
+        It never waits: while the peer does not read, messages queue. Past 32 MiB the connection ends with
+        L{SendBufferFull<devp2p_tx.errors.SendBufferFull>}, and the peer is told "subprotocol error". So a protocol that
+        answers a peer, or sends much, heeds back-pressure: it registers a producer, or, where each message received
+        makes one to be sent, calls L{pauseProducing} until L{whenWritable} fires.
+
         @param code: in C{range(length)}.
-        @param payload: at most 2**24 - 1 bytes.
-        @raise LocalProtocolError: another code, or too large.
+        @param payload: what has a buffer; its bytes are taken at once. Up to 14,380,434 bytes whatever they are; up to
+            16,777,215 bytes (2**24 - 1) if what snappy makes of them fits into a frame of that size.
+        @raise LocalProtocolError: another code, or too large. Nothing was sent, and the connection goes on.
+        @raise TypeError: C{payload} has no buffer.
         """
+
+    def whenWritable() -> Deferred[None]:
+        """Fires when more can be sent without much to wait for; fails with the reason when the peer is gone."""
 
     def pauseProducing() -> None:
         """Take no more messages: the peer's socket is not read until L{resumeProducing}."""

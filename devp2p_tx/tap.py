@@ -181,7 +181,7 @@ class Options(usage.Options):
 
     def opt_trusted(self, nodes: str) -> None:
         """
-        A node to let in past every limit (repeatable): an enode URL, or a file with one a line.
+        A node past --max-peers and rate limits (repeatable; not --netrestrict): an enode URL, or a file with one a line
         """
         self["trusted"].append(nodes)
 

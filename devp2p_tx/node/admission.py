@@ -17,7 +17,7 @@ from devp2p_tx.node.peer import Conn
 
 
 class Arriving:
-    """The ids of the nodes that are connecting to us, and have passed the first checkpoint; for C{in}."""
+    """The ids of the nodes that are connecting to us, and have proved that they are those nodes; for C{in}."""
 
     def __init__(self, conns: Collection[Conn]) -> None:
         """
@@ -26,7 +26,7 @@ class Arriving:
         self._conns = conns
 
     def __contains__(self, nodeId: object) -> bool:
-        return any(conn.isAdmitted and conn.isInbound and conn.node.node_id == nodeId for conn in self._conns)
+        return any(conn.isArriving and conn.isInbound and conn.node.node_id == nodeId for conn in self._conns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,14 @@ def explain(reason: DisconnectReason, places: Places) -> str:
 
 def _crosses(conn: Conn, peerSet: PeerSet) -> bool:
     """
-    Whether the two nodes have dialled each other at once, and we have let the other connection go on already.
+    Whether the two nodes have dialled each other at once, and we have let the other connection go on already; an
+    inbound one counts once it is proved, and an outbound one wins over one that is not.
 
     Of two such connections each side might keep another, and both would end, again and again. So only the side with
     the greater id chooses; the one that it refuses here, before its Hello, can be a peer nowhere.
     """
     nodeId = conn.node.node_id
     return nodeId < peerSet.selfId and any(
-        other.isAdmitted and other.node.node_id == nodeId and other.isInbound != conn.isInbound
+        other.isArriving and other.node.node_id == nodeId and other.isInbound != conn.isInbound
         for other in peerSet.pending
     )

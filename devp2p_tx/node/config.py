@@ -54,7 +54,8 @@ class ServerConfig:
     @ivar dialVia: the proxy to dial through (see L{devp2p_tx.net.connecting.dialvia.parseVia}); C{None} to dial
         directly. Discovery, and listening, do not go through it.
     @ivar staticNodes: dialled for ever.
-    @ivar trustedNodes: let in past every limit; not dialled.
+    @ivar trustedNodes: let in past C{maxPeers}; at an IP address that is given here, or from where they proved their
+        identity last, also past rate limits and C{maxPendingPeers}. C{netrestrict} and C{netdeny} hold. Not dialled.
     @ivar netrestrict: the only networks to speak with; C{None} for all, an empty list for none.
     @ivar netdeny: networks never to speak with; C{None} for no such network.
     @ivar lan: whether nodes that others tell of may be in any network that is used privately. By default those must be

@@ -1,26 +1,31 @@
 """
 Who may connect: what is asked of an inbound connection before any byte of its own is read, but behind a proxy's header.
+
+The order is: the lists of the user, the rate limits, and only then a slot, so that a connection that is refused cannot
+be made again at once. Where there is no slot left, the newcomer gets that of another connection.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
+from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
+from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.connectionlimit import ConnectionRateLimiter
+from devp2p_tx.core.addressing.handshakeslots import HandshakeSlots
 from devp2p_tx.core.addressing.policy import AddressPolicy
+from devp2p_tx.core.enr.node import Node
+from devp2p_tx.net.lateness import LatenessProbe
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.peer import addressIP, addressText
 
-#: An address that connected may not connect again for so long (seconds); LAN addresses may.
-THROTTLE = 30.0
-#: How many addresses the throttle remembers; the oldest are forgotten first.
-MAX_REMEMBERED = 65536
+#: How many connections from addresses of trusted nodes may be on their way through the handshakes, beside the others.
+MAX_TRUSTED_PENDING = 64
 
 _log = Logger()
 
@@ -31,36 +36,46 @@ class InboundRefusal(Enum):
     NETRESTRICT = "not in netrestrict list"
     NETDENY = "in netdeny list"
     THROTTLED = "too many attempts"
-    PENDING = "too many pending connections"
+    OVER_BUDGET = "too many connections from everywhere, or from its network"
+    GAVE_WAY = "gave way to a newer connection, having made no progress for the longest time"
     PROXY_HEADER = "no PROXY header"
     STOPPED = "server stopped"
 
 
-class InboundThrottle:
-    """Remembers who connected lately."""
+class TrustedAddresses:
+    """Where trusted nodes are: at the addresses that the user gave, and where each proved its identity last."""
 
-    def __init__(self) -> None:
-        self._expiries: OrderedDict[IPAddress, float] = OrderedDict()
+    def __init__(self, nodes: Iterable[Node] = ()) -> None:
+        self._given: dict[bytes, set[IPAddress]] = {}
+        self._proved: dict[bytes, IPAddress] = {}
+        for node in nodes:
+            self.trust(node)
 
-    def admit(self, ip: IPAddress, now: float) -> bool:
-        """Whether C{ip} may connect; only if so is it remembered, so that trying does not prolong the wait."""
-        while self._expiries and next(iter(self._expiries.values())) <= now:
-            self._expiries.popitem(last=False)
-        if is_lan(ip):
-            return True
-        if ip in self._expiries:
-            return False
-        if len(self._expiries) >= MAX_REMEMBERED:
-            self._expiries.popitem(last=False)
-        self._expiries[ip] = now + THROTTLE
-        return True
+    def trust(self, node: Node) -> None:
+        """Trust a node, also at this address of it."""
+        known = self._given.setdefault(node.node_id, set())
+        known.update(ip for ip, _ in node.tcp_addresses())
+
+    def distrust(self, nodeId: bytes) -> None:
+        """Trust a node no longer."""
+        self._given.pop(nodeId, None)
+        self._proved.pop(nodeId, None)
+
+    def proved(self, nodeId: bytes, ip: IPAddress) -> None:
+        """A node has proved its identity, at that address; it counts if the node is trusted."""
+        if nodeId in self._given:
+            self._proved[nodeId] = ip
+
+    def __contains__(self, ip: object) -> bool:
+        """Whether a trusted node is at an address."""
+        return ip in self._proved.values() or any(ip in known for known in self._given.values())
 
 
 class InboundFactory(Factory):
     """
     Lets connections in, within the bounds.
 
-    @ivar pending: how many are on their way through the handshakes.
+    @ivar limiter: how many connections strangers may make.
     """
 
     noisy = False
@@ -72,33 +87,61 @@ class InboundFactory(Factory):
         seconds: Callable[[], float],
         maxPending: int,
         policy: AddressPolicy,
+        trusted: TrustedAddresses | None = None,
+        reactor: Any = None,
     ) -> None:
         """
         @param accepted: makes the protocol, and has L{settled} called when its handshakes are over.
         @param refused: is told why a connection was closed.
-        @param policy: whose lists hold for those who connect.
+        @param maxPending: how many connections may be on their way through the handshakes, but for those from
+            addresses of trusted nodes, which are up to L{MAX_TRUSTED_PENDING} more.
+        @param policy: whose lists hold for all who connect.
+        @param trusted: from where neither rate limits nor C{maxPending} hold.
+        @param reactor: what tells how late it is; without it, it is never late.
         """
-        self.pending = 0
+        self.limiter = ConnectionRateLimiter()
         self._accepted, self._refused = accepted, refused
         self._seconds = seconds
-        self._maxPending = maxPending
+        self._slots: HandshakeSlots[RLPxProtocol] = HandshakeSlots(maxPending)
+        self._trustedSlots: HandshakeSlots[RLPxProtocol] = HandshakeSlots(MAX_TRUSTED_PENDING, share=1.0)
         self._policy = policy
-        self._throttle = InboundThrottle()
+        self._trusted = trusted or TrustedAddresses()
+        self._probe = None if reactor is None else LatenessProbe(reactor, seconds, self.limiter.lateness)
         self._closed = False
+
+    @property
+    def pending(self) -> int:
+        """How many connections are on their way through the handshakes."""
+        return len(self._slots) + len(self._trustedSlots)
 
     def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol | None:
         """See C{IProtocolFactory}; C{None} closes the connection."""
-        refusal = self._check(addr)
-        if refusal is not None:
+        ip, now = None if addr is None else addressIP(addr), self._seconds()
+        if (refusal := self._check(ip, now)) is not None:
             _log.debug("refused {address}: {why}", address=addressText(addr) if addr else "?", why=refusal.value)
             self._refused(refusal)
             return None
-        self.pending += 1
-        return self._accepted()
+        protocol = self._accepted()
+        slots = self._trustedSlots if ip in self._trusted else self._slots
+        if (other := slots.enter(protocol, ip, now)) is not None:
+            self._refused(InboundRefusal.GAVE_WAY)
+            other.abort()
+        return protocol
 
-    def settled(self) -> None:
+    def progressed(self, protocol: RLPxProtocol) -> None:
+        """A connection has come to the end of its first handshake."""
+        for slots in (self._slots, self._trustedSlots):
+            slots.progressed(protocol, self._seconds())
+
+    def settled(self, protocol: RLPxProtocol) -> None:
         """A connection that was pending is a peer now, or gone."""
-        self.pending -= 1
+        for slots in (self._slots, self._trustedSlots):
+            slots.leave(protocol)
+
+    def proved(self, nodeId: bytes, ip: IPAddress) -> None:
+        """A node that connected from an address has proved its identity, and became a peer."""
+        self.limiter.note_known(ip, self._seconds())
+        self._trusted.proved(nodeId, ip)
 
     def headless(self) -> None:
         """A proxy's connection was closed since it did not say whose it was, or since too many did not."""
@@ -107,17 +150,19 @@ class InboundFactory(Factory):
     def close(self) -> None:
         """Let nobody in any more, though a port that is being closed may still bring some."""
         self._closed = True
+        if self._probe is not None:
+            self._probe.stop()
 
-    def _check(self, addr: IAddress | None) -> InboundRefusal | None:
-        ip = None if addr is None else addressIP(addr)
+    def _check(self, ip: IPAddress | None, now: float) -> InboundRefusal | None:
         if self._closed:
             return InboundRefusal.STOPPED
-        if self.pending >= self._maxPending:
-            return InboundRefusal.PENDING
         if ip is None:  # a UNIX socket, say: whoever may connect there, may
             return None
         if (fault := self._policy.listed_fault(ip)) is not None:
             return InboundRefusal[fault.name]
-        if not self._throttle.admit(ip, self._seconds()):
-            return InboundRefusal.THROTTLED
-        return None
+        if ip in self._trusted:
+            return None
+        if self._probe is not None:
+            self._probe.look(now)
+        refusal = self.limiter.admit(ip, now)
+        return None if refusal is None else InboundRefusal[refusal.name]

@@ -49,8 +49,8 @@ class Conn:
 
     @ivar transport: the RLPx connection.
     @ivar flags: how it came about.
-    @ivar node: who is at the other end, after the RLPx handshake. Of one who dialled us the ports are those of its
-        connection, good for display only.
+    @ivar node: the node at the other end, after the RLPx handshake. Of one that dialled us the id is only claimed until
+        L{isProved}, and the ports are those of its connection, good for display only.
     @ivar hello: what it said, after the second handshake.
     @ivar cont: what the run loop answers a checkpoint with.
     @ivar isAdmitted: whether it has passed the first checkpoint.
@@ -89,6 +89,16 @@ class Conn:
             return
         assert self.transport.remoteKey is not None
         self.node = nodeAt(self.transport.remoteKey, self.transport.remoteAddress)
+
+    @property
+    def isProved(self) -> bool:
+        """Whether the node is known to be at the other end: of one that dialled us, whether a frame has verified."""
+        return not self.isInbound or self.transport.isProved
+
+    @property
+    def isArriving(self) -> bool:
+        """Whether it has passed the first checkpoint, and the node is known to be at the other end."""
+        return self.isAdmitted and self.isProved
 
     @property
     def isInbound(self) -> bool:

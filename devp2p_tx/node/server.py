@@ -49,13 +49,15 @@ from devp2p_tx.net.discovery.dnstree import TextResolver
 from devp2p_tx.net.hostnames import HostNames, SystemTTLs, isReal
 from devp2p_tx.net.nameservers import NameServers
 from devp2p_tx.net.reactortime import secondsOf
+from devp2p_tx.net.rlpx.faults import CapabilityFaults
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.crossing import awaitProofs
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, Subscription
-from devp2p_tx.node.inbound import InboundFactory, InboundRefusal
+from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, TrustedAddresses
 from devp2p_tx.node.info import NodeInfo
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
@@ -122,7 +124,6 @@ class Server(service.Service):
         self.metrics = Metrics()
         self._reactor = reactor
         self._seconds: Callable[[], float] = seconds or secondsOf(reactor)
-        self._randomBytes = randomBytes
         self._phase = _Phase.NEW
         self._loop = RunLoop(reactor)
         self._post = self._loop.post
@@ -184,7 +185,11 @@ class Server(service.Service):
         )
         tried = Tried(config, self.metrics, self._discovery, self._names, plan)
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
-        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, config.maxPendingPeers, policy)
+        self._trustedAddresses = TrustedAddresses(config.trustedNodes)
+        bounds = config.maxPendingPeers, policy, self._trustedAddresses, reactor
+        self._accepting = InboundFactory(self._accept, self._refused, self._seconds, *bounds)
+        faults = CapabilityFaults(self._seconds, self.metrics)
+        self._make = partial(RLPxProtocol, config.key, reactor, randomBytes, metrics=self.metrics, faults=faults)
         self._listeners = Listeners(reactor, config.key, self._accepting)
         self._info = NodeInfo(config, self._discovery, self._listeners, self._nat)
 
@@ -362,6 +367,7 @@ class Server(service.Service):
         peer.whenEnded().addCallback(lambda reason: self._post(partial(self._drop, peer, reason)))
         if peer.inbound and (ip := addressIP(peer.remoteAddress)) is not None:
             self._discovery.local.note_reached(ip)
+            self._accepting.proved(peer.node.node_id, ip)
         self._noPeers.changed()
         self._notices.connected(peer)
         self._makeRoom(peer)
@@ -404,6 +410,8 @@ class Server(service.Service):
             await transport.whenHandshaken()
             conn.setNode(dialed)
             stage = "posthandshake"
+            self._accepting.progressed(transport)
+            await awaitProofs(self._reactor, conn, self._conns, self._selfId)
             await self.checkpoint(conn, Stage.POST_HANDSHAKE)
             stage = "hello"
             conn.hello = await transport.exchangeHello(self._hello)
@@ -432,7 +440,7 @@ class Server(service.Service):
             conn.transport.abort()
 
     def _build(self, remote: PublicKey | None) -> RLPxProtocol:
-        transport = RLPxProtocol(self.config.key, self._reactor, self._randomBytes, remote, self._seconds, self.metrics)
+        transport = self._make(remote, self._seconds)
         self._transports.add(transport)
         transport.whenEnded().addCallback(lambda _: self._transports.discard(transport))
         return transport
@@ -446,7 +454,7 @@ class Server(service.Service):
         setUp: Deferred[Any] = self.setupConn(transport, ConnectionFlags.INBOUND, None)
         # cleaned of its traceback, whose frames know the connection, which keeps the error
         setUp.addCallbacks(lambda _: self.metrics.count("accepts_succeeded"), Failure.cleanFailure)
-        setUp.addBoth(lambda _: self._accepting.settled())
+        setUp.addBoth(lambda _: self._accepting.settled(transport))
         return transport
 
     def _refused(self, refusal: InboundRefusal) -> None:
@@ -499,11 +507,13 @@ class Server(service.Service):
 
     def addTrustedPeer(self, node: Node) -> None:
         """
-        Trust a node from now on: it counts against no limit, whether it is a peer already or not.
+        Trust a node from now on: it counts against no limit, whether it is a peer already or not; see
+        L{TrustedAddresses<devp2p_tx.node.inbound.TrustedAddresses>} for where it is past rate limits.
 
         @raise TypeError: C{node} is no L{Node}.
         """
         checkIsNode(node, "addTrustedPeer")
+        self._trustedAddresses.trust(node)
         self._orders.setTrusted(node, True)
 
     def removeTrustedPeer(self, node: Node) -> None:
@@ -513,6 +523,7 @@ class Server(service.Service):
         @raise TypeError: C{node} is no L{Node}.
         """
         checkIsNode(node, "removeTrustedPeer")
+        self._trustedAddresses.distrust(node.node_id)
         self._orders.setTrusted(node, False)
 
     def connect(self, node: Node) -> Deferred[Peer]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.net.rlpx.capability import Capability
-from devp2p_tx.node.admission import PeerSet, checkAddPeer, checkPostHandshake
+from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake
 from devp2p_tx.node.peer import Conn, ConnectionFlags
 
 HERSELF, HE = (Node(PrivateKey(bytes([number]) * 32).public_key) for number in (1, 2))
@@ -141,7 +142,7 @@ class CrossingTests(SynchronousTestCase):
 
     def conn(self, node: Node, flags: ConnectionFlags) -> Conn:
         """A connection with a node."""
-        conn = Conn(cast(Any, None), flags)
+        conn = Conn(cast(Any, SimpleNamespace(isProved=True)), flags)
         conn.node, conn.isAdmitted = node, True
         return conn
 
@@ -164,6 +165,17 @@ class CrossingTests(SynchronousTestCase):
         for first, second in product((inbound, dialed), repeat=2):
             self.assertFalse(self.refuses(lesser, greater, first, second))
             self.assertEqual(self.refuses(greater, lesser, first, second), first != second)
+
+    def test_unproved(self) -> None:
+        """An inbound connection that only names the id counts nowhere: our own goes on, and the node may be dialed."""
+        lesser, greater = sorted((HE, HERSELF), key=lambda node: node.node_id)
+        forged = self.conn(lesser, ConnectionFlags.INBOUND)
+        arriving = Arriving({forged})
+        self.assertIn(lesser.node_id, arriving)
+        forged.transport = cast(Any, SimpleNamespace(isProved=False))
+        self.assertNotIn(lesser.node_id, arriving)
+        peerSet = PeerSet(Places(MAX_PEERS, 1), greater.node_id, {forged})
+        self.assertIsNone(checkPostHandshake(self.conn(lesser, ConnectionFlags.STATIC_DIALED), peerSet))
 
     def test_other_nodes(self) -> None:
         """Connections with others are nothing to it."""

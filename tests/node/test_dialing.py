@@ -112,18 +112,18 @@ class StaticTests(DialTestCase):
         self.assertEqual(self.dialTimes(server, 120), [34, 104])
 
     def test_while_it_dials_us(self) -> None:
-        """A node that is between the checkpoints is not dialled; if nothing comes of it, it is."""
+        """A node whose id an inbound connection names is dialed all the same: only a Hello proves it."""
         server = self.start(1)
         pending = self.scripted(2, does=Stage.HANDSHAKE, remote=server.config.key)
         pending.connect(self.host(3), addressOf(1), PORT)
         self.moment()
         self.answer(2)
         server.addPeer(node(2))
-        self.moment(10)
-        self.assertEqual(server.metrics.value("dials"), 0)
-        pending.transport.loseConnection()
-        self.moment()
+        self.moment(2)
         self.assertEqual((self.numbers(1), server.metrics.value("dials")), ([2], 1))
+        self.assertFalse(server.peers()[0].inbound)
+        self.moment(5)
+        self.assertTrue(pending.ended)
 
     def test_no_dial(self) -> None:
         """With C{noDial} not even these are dialled."""

@@ -4,7 +4,7 @@ Tests for L{devp2p_tx.node.inbound}.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from typing import Any, cast
 
 from twisted.internet import address
@@ -15,65 +15,20 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.node import inbound
-from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, InboundThrottle
+from devp2p_tx.node.inbound import MAX_TRUSTED_PENDING, InboundFactory, InboundRefusal, TrustedAddresses
+from tests.node.support import node
 
-PUBLIC, OTHER = ip_address("23.55.1.242"), ip_address("2a00::1")
-THROTTLED, RESTRICTED, PENDING = InboundRefusal.THROTTLED, InboundRefusal.NETRESTRICT, InboundRefusal.PENDING
+THROTTLED, RESTRICTED, GAVE_WAY = InboundRefusal.THROTTLED, InboundRefusal.NETRESTRICT, InboundRefusal.GAVE_WAY
 
 
-class ThrottleTests(SynchronousTestCase):
-    """L{InboundThrottle}."""
+class Abortable(Protocol):
+    """Notes that it gave way."""
 
-    def setUp(self) -> None:
-        self.throttle = InboundThrottle()
+    aborted = False
 
-    def test_thirty_seconds(self) -> None:
-        """An address may connect again when 30 seconds are over, and not before."""
-        moments = [(0, True), (0, False), (29.9, False), (30, True), (59.9, False), (60, True)]
-        for now, admitted in moments:
-            self.assertEqual(self.throttle.admit(PUBLIC, now), admitted, now)
-
-    def test_trying_does_not_prolong(self) -> None:
-        """The time runs from the connection that was let in, however often the address tries."""
-        self.throttle.admit(PUBLIC, 0)
-        for second in range(1, 30):
-            self.assertFalse(self.throttle.admit(PUBLIC, second))
-        self.assertTrue(self.throttle.admit(PUBLIC, 30))
-
-    def test_addresses_are_apart(self) -> None:
-        """One address does not keep another out."""
-        self.assertTrue(self.throttle.admit(PUBLIC, 0))
-        self.assertTrue(self.throttle.admit(OTHER, 0))
-        self.assertTrue(self.throttle.admit(PUBLIC + 1, 0))
-        self.assertFalse(self.throttle.admit(OTHER, 1))
-
-    def test_lan_is_exempt(self) -> None:
-        """Local addresses may connect as often as they like, and take no room."""
-        self.patch(inbound, "MAX_REMEMBERED", 1)
-        self.throttle.admit(PUBLIC, 0)
-        for text in ("127.0.0.1", "192.168.1.4", "10.0.0.1", "169.254.1.1", "::1", "fe80::1", "fc00::1"):
-            for _ in range(3):
-                self.assertTrue(self.throttle.admit(ip_address(text), 0), text)
-        self.assertFalse(self.throttle.admit(PUBLIC, 0))
-
-    def test_bound(self) -> None:
-        """At the bound the oldest address is forgotten, and only that."""
-        first = int(IPv4Address("60.0.0.0"))
-        addresses = [IPv4Address(first + number) for number in range(inbound.MAX_REMEMBERED + 1)]
-        for number, ip in enumerate(addresses):
-            self.assertTrue(self.throttle.admit(ip, number * 1e-4))
-        self.assertEqual(len(self.throttle._expiries), inbound.MAX_REMEMBERED)
-        self.assertFalse(self.throttle.admit(addresses[1], 10))
-        self.assertFalse(self.throttle.admit(addresses[-1], 10))
-        self.assertTrue(self.throttle.admit(addresses[0], 10))
-
-    def test_expired_are_forgotten(self) -> None:
-        """What is remembered shrinks again."""
-        for number in range(100):
-            self.throttle.admit(PUBLIC + number, number)
-        self.throttle.admit(PUBLIC + 1000, 99 + 30)
-        self.assertEqual(len(self.throttle._expiries), 1)
+    def abort(self) -> None:
+        """See L{RLPxProtocol}."""
+        self.aborted = True
 
 
 class FactoryTests(SynchronousTestCase):
@@ -82,9 +37,11 @@ class FactoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.refusals: list[InboundRefusal] = []
-        self.built: list[Protocol] = []
+        self.built: list[Any] = []
 
-    def factory(self, maxPending: int = 50, netrestrict: str | None = None) -> InboundFactory:
+    def factory(
+        self, maxPending: int = 50, netrestrict: str | None = None, trusted: TrustedAddresses | None = None
+    ) -> InboundFactory:
         """A factory that makes plain protocols."""
         return InboundFactory(
             cast(Any, self._accepted),
@@ -92,10 +49,11 @@ class FactoryTests(SynchronousTestCase):
             self.clock.seconds,
             maxPending,
             AddressPolicy(None if netrestrict is None else Netlist.parse(netrestrict)),
+            trusted,
         )
 
     def _accepted(self) -> Protocol:
-        self.built.append(Protocol())
+        self.built.append(Abortable())
         return self.built[-1]
 
     def come(self, factory: InboundFactory, host: str, port: int = 40000) -> bool:
@@ -147,32 +105,77 @@ class FactoryTests(SynchronousTestCase):
         """Strangers outside of the list take no room in the throttle."""
         factory = self.factory(netrestrict="10.0.0.0/8")
         self.come(factory, "23.55.1.242")
-        self.assertEqual(len(factory._throttle._expiries), 0)
+        self.assertEqual(factory.limiter.remembered, 0)
 
-    def test_pending(self) -> None:
-        """As many handshakes under way as may be, and one more for each that ends."""
-        factory = self.factory(maxPending=2)
-        self.assertEqual([self.come(factory, f"23.0.0.{n}") for n in range(3)], [True, True, False])
-        factory.settled()
-        self.assertEqual([self.come(factory, f"23.0.1.{n}") for n in range(2)], [True, False])
-        self.assertEqual((self.refusals, factory.pending), ([PENDING, PENDING], 2))
+    def test_gives_way(self) -> None:
+        """With no slot left the newcomer gets that of the connection that has been silent longest."""
+        factory = self.factory(maxPending=4)
+        for n in range(4):
+            self.clock.advance(1)
+            self.assertTrue(self.come(factory, f"{n + 30}.0.0.1"))
+        factory.progressed(self.built[0])
+        self.assertTrue(self.come(factory, "23.0.0.1"))
+        self.assertEqual([each.aborted for each in self.built], [False, True, False, False, False])
+        self.assertEqual((self.refusals, factory.pending), ([GAVE_WAY], 4))
 
-    def test_pending_first(self) -> None:
-        """With no room an address is not even remembered, so that it may come when there is."""
+    def test_settled(self) -> None:
+        """A connection whose handshakes are over holds no slot; saying so twice does no harm."""
+        factory = self.factory(maxPending=1)
+        for n in range(3):
+            self.assertTrue(self.come(factory, f"{n + 30}.0.0.1"))
+            factory.settled(self.built[-1])
+            factory.settled(self.built[0])
+        self.assertEqual((self.refusals, factory.pending), ([], 0))
+
+    def test_throttle_first(self) -> None:
+        """Who is throttled takes nobody's slot; and who gave way is throttled, and does not come again at once."""
         factory = self.factory(maxPending=1)
         self.come(factory, "23.0.0.1")
-        self.come(factory, "23.0.0.2")
-        factory.settled()
-        self.assertTrue(self.come(factory, "23.0.0.2"))
+        self.assertFalse(self.come(factory, "23.0.0.1"))
+        self.assertFalse(self.built[0].aborted)
+        self.assertTrue(self.come(factory, "24.0.0.1"))
+        self.assertTrue(self.built[0].aborted)
+        self.assertFalse(self.come(factory, "23.0.0.1"))
+        self.assertEqual(self.refusals, [THROTTLED, GAVE_WAY, THROTTLED])
 
     def test_no_ip(self) -> None:
-        """Who may reach a UNIX socket may come, as often as he likes, if there is room."""
+        """Who may reach a UNIX socket may come as often as he likes; of these, too, the slots are bounded."""
         factory = self.factory(maxPending=2, netrestrict="")
-        for _ in range(2):
+        for _ in range(3):
             self.assertIsNotNone(factory.buildProtocol(UNIXAddress(b"/tmp/socket")))
-        self.assertIsNone(factory.buildProtocol(UNIXAddress(b"/tmp/socket")))
-        self.assertIsNone(factory.buildProtocol(None))
-        self.assertEqual(self.refusals, [PENDING, PENDING])
+        self.assertIsNotNone(factory.buildProtocol(None))
+        self.assertEqual((self.refusals, factory.pending), ([GAVE_WAY] * 2, 2))
+
+    def test_trusted_address(self) -> None:
+        """The address of a trusted node is past throttle and pending bound, up to a bound of its own."""
+        factory = self.factory(maxPending=1, trusted=TrustedAddresses([node(2, ip=ip_address("23.0.0.2"))]))
+        self.assertTrue(self.come(factory, "24.0.0.1"))
+        for _ in range(MAX_TRUSTED_PENDING):
+            self.assertTrue(self.come(factory, "23.0.0.2"))
+        self.assertEqual((self.refusals, factory.pending), ([], 1 + MAX_TRUSTED_PENDING))
+        self.assertTrue(self.come(factory, "23.0.0.2"))
+        self.assertEqual((self.refusals, factory.pending), ([GAVE_WAY], 1 + MAX_TRUSTED_PENDING))
+        self.assertTrue(self.built[1].aborted)
+        self.assertFalse(self.built[0].aborted)
+
+    def test_trusted_address_is_restricted(self) -> None:
+        """C{--netrestrict} holds for trusted nodes, too."""
+        trusted = TrustedAddresses([node(2, ip=ip_address("23.0.0.2"))])
+        factory = self.factory(netrestrict="10.0.0.0/8", trusted=trusted)
+        self.assertFalse(self.come(factory, "23.0.0.2"))
+        self.assertEqual(self.refusals, [RESTRICTED])
+
+    def test_proved_address(self) -> None:
+        """So is the address from which a trusted node proved its identity, for as long as it is trusted."""
+        trusted = TrustedAddresses([node(2)])
+        factory = self.factory(trusted=trusted)
+        for number, admitted in ((3, False), (2, True)):
+            ip = ip_address(f"23.0.0.{number}")
+            self.assertTrue(self.come(factory, str(ip)))
+            factory.proved(node(number).node_id, ip)
+            self.assertEqual(self.come(factory, str(ip)), admitted, number)
+        trusted.distrust(node(2).node_id)
+        self.assertFalse(self.come(factory, "23.0.0.2"))
 
     def test_closed(self) -> None:
         """After the end nobody is let in."""

@@ -125,11 +125,14 @@ class MetricTests(ServerTestCase):
         )
 
     def test_refused_without_a_word(self) -> None:
-        """Those who were not let in at all are counted apart."""
+        """Those who were not let in at all, and those that gave way, are counted apart."""
         self.start(1, maxPendingPeers=1)
         self.call(2, 1, Stage.CONNECTED)
-        self.call(3, 1)
-        self.assertEqual(self.counters(), {"accepts": 1, "accepts_refused pending": 1})
+        self.call(3, 1, Stage.HANDSHAKE)
+        self.assertEqual(
+            self.counters(),
+            {"accepts": 2, "accepts_refused gave_way": 1, "handshake_failures inbound we: network error rlpx": 1},
+        )
 
     def test_messages(self) -> None:
         """Messages and the bytes of their frames, by capability and code, of all peers together."""

@@ -41,6 +41,23 @@ DISCONNECTS = [
     ("82ffff", 255),
     ("c1c104", 255),
     ("c3c20405", 255),
+    # bor: the list as a string, and numbers that are not canonical
+    ("82c104", 4),
+    ("c28104", 4),
+    ("8104", 4),
+    # their kin: in a long string, with leading zeros, both at once, a string around all of it, and what is cut off
+    ("b80104", 4),
+    ("f80104", 4),
+    ("820004", 4),
+    ("c3820004", 4),
+    ("83c28104", 4),
+    ("c382c104", 255),
+    ("8180", 128),
+    ("81c1", 193),
+    ("820104", 255),
+    ("b801", 255),
+    ("ff", 255),
+    ("84838281", 255),
 ]
 
 #: Whole bodies, and what code and payload they have.

@@ -38,6 +38,12 @@ MAX_HELLO_SIZE = 2048
 _NO_ID = bytes(64)
 #: What a Disconnect may expand to: its reason is a byte, so more is never read.
 _MAX_DISCONNECT_SIZE = 64
+_MAX_REASON = 0xFF
+#: How many lists and strings may stand around a reason.
+_MAX_DEPTH = 4
+#: The first byte of an empty string and of an empty list, and the longest content whose length that byte tells (RLP).
+_STRING, _LIST, _MAX_SHORT = 0x80, 0xC0, 55
+_EMPTY_LIST = bytes((_LIST,))
 
 
 class Cap(NamedTuple):
@@ -141,10 +147,32 @@ def decode_disconnect(payload: bytes) -> int:
 
 
 def _disconnect_reason(plain: bytes) -> int | None:
-    try:
-        item, _ = rlp.decode_prefix(plain)
-    except InvalidRLP:
-        return None
-    if isinstance(item, list):
-        item = item[0] if item else item
-    return int.from_bytes(item, "big") if isinstance(item, bytes) and len(item) <= 1 else None
+    """
+    The number in C{plain}, or the first in a list, canonical or not, and also if a string holds that; C{None} if there
+    is none, or it is over a byte. bor sends C{82c104}, C{c28104} and C{8104} for 4.
+    """
+    is_listed = False
+    for _ in range(_MAX_DEPTH):
+        if not plain or plain[:1] == _EMPTY_LIST:
+            return None
+        is_list = plain[0] >= _LIST
+        start, end = _content(plain)
+        if end > len(plain) or (is_list and is_listed):
+            return None
+        plain, is_listed = plain[start:end], is_listed or is_list
+        if not is_list and (len(plain) <= 1 or plain[0] < _LIST):
+            number = int.from_bytes(plain, "big")
+            return number if number <= _MAX_REASON else None
+    return None
+
+
+def _content(item: bytes) -> tuple[int, int]:
+    """Where the content of an RLP item begins and ends, which need not be canonical or complete."""
+    head = item[0]
+    if head < _STRING:
+        return 0, 1
+    size = (head - _STRING) % (_LIST - _STRING)
+    if size <= _MAX_SHORT:
+        return 1, 1 + size
+    start = 1 + size - _MAX_SHORT
+    return start, start + int.from_bytes(item[1:start], "big")

@@ -34,6 +34,8 @@ from devp2p_tx.errors import HelloError, LocalProtocolError, RemoteProtocolError
 
 #: From the connection to the end of the RLPx handshake (seconds).
 HANDSHAKE_TIMEOUT = 5.0
+#: From the end of the RLPx handshake to the end of the peer's Hello (seconds), however slowly that comes.
+HELLO_TIMEOUT = 5.0
 #: From the end of one message to the end of the next (seconds); peers ping twice within it.
 READ_TIMEOUT = 30.0
 #: Between our pings (seconds).
@@ -57,8 +59,8 @@ class State(Enum):
 class RLPxConnection(Sealed):
     """
     @ivar state: where the connection stands.
-    @ivar remote: the peer's static key, once known.
-    @ivar hello: the peer's Hello, once read.
+    @ivar remote: the peer's static key, once known; of an inbound connection only claimed until C{hello} was read.
+    @ivar hello: the peer's Hello, once read: the first frame that verified, which proves C{remote}.
     """
 
     __slots__ = (
@@ -141,7 +143,7 @@ class RLPxConnection(Sealed):
         del self._buffer[:size]
         self._start_frames(secrets)
         self.state = State.HELLO
-        self._read_deadline = now + READ_TIMEOUT
+        self._read_deadline = now + HELLO_TIMEOUT
         assert self.remote is not None
         events.append(HandshakeCompleted(self.remote))
         return True
@@ -249,6 +251,15 @@ class RLPxConnection(Sealed):
         if not self._open or not self._hello_sent:
             raise LocalProtocolError("messages are sent between the Hellos and the end of a connection")
         return self._writer.write_to(self._out, code, payload)
+
+    def check(self, code: int, payload: bytes) -> None:
+        """
+        Find out now whether L{send} will take a message later.
+
+        @raise LocalProtocolError: as L{send}.
+        """
+        if self._open:
+            self._writer.check(code, payload)
 
     def disconnect(self, reason: int) -> None:
         """Tell the peer why we leave, if it can be told, and read and send nothing more."""

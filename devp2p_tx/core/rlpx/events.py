@@ -14,14 +14,17 @@ from devp2p_tx.errors import RemoteProtocolError
 
 @dataclass(frozen=True, slots=True)
 class HandshakeCompleted:
-    """Both sides hold secrets; it is our turn to send a Hello or a Disconnect."""
+    """
+    We hold secrets; it is our turn to send a Hello or a Disconnect. For an inbound connection C{remote} is only claimed
+    until its first frame verifies, since an auth needs no secret of the id that it names.
+    """
 
     remote: PublicKey
 
 
 @dataclass(frozen=True, slots=True)
 class HelloReceived:
-    """The peer said who it is and what it speaks."""
+    """The peer said who it is and what it speaks, in a frame that verified: its identity is proved."""
 
     hello: Hello
 

@@ -20,12 +20,12 @@ from collections.abc import Iterable
 from typing import final
 
 from devp2p_tx.core.codec.rlp import decode_prefix, decode_uint, encode, encode_uint
-from devp2p_tx.core.codec.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress, max_compressed_size
+from devp2p_tx.core.codec.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress
 from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlpx.handshake import Secrets
 from devp2p_tx.core.sealed import Sealed, seal
-from devp2p_tx.errors import FrameError, LocalProtocolError, RemoteProtocolError
+from devp2p_tx.errors import FrameError, InvalidRLP, LocalProtocolError, MACError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).
 MAX_SIZE = (1 << 24) - 1
@@ -46,6 +46,11 @@ Message = tuple[int, bytes, int]
 #: What can be hashed, joined and sent.
 Bytes = bytes | bytearray | memoryview
 
+#: The most that a payload may have that can be sent whatever it contains: one that cannot be compressed grows, by as
+#: much as snappy's documentation allows, and its frame has the message code beside it (bytes). Up to L{MAX_SIZE},
+#: what fits into a frame can be sent.
+MAX_INCOMPRESSIBLE = (MAX_SIZE - 9 - 32) * 6 // 7
+
 #: From here on no part of a body is copied that need not be; below, copying takes less time than avoiding it (bytes).
 _COPY_LIMIT = 4096
 
@@ -53,6 +58,18 @@ _COPY_LIMIT = 4096
 _MAX_CODE_SIZE = 9
 
 _int = int.from_bytes
+
+
+def flat(payload: Bytes) -> bytes | memoryview:
+    """
+    The bytes of anything that has a buffer, copied only where its elements are no bytes.
+
+    @raise TypeError: it has no buffer, or is not in one piece.
+    """
+    view = memoryview(payload)
+    if not view.c_contiguous:
+        raise TypeError("a payload that is not in one piece (not C-contiguous): bytes() of it is")
+    return view if view.format == "B" and view.ndim == 1 else view.tobytes()
 
 
 def _prefix(code: int) -> bytes:
@@ -110,8 +127,8 @@ class FrameWriter(Sealed):
         """
         update, digest, mask, encrypt = self._update, self._digest, self._mask, self._encrypt
         prefix = _PREFIXES[code] if 0 <= code < 256 else _prefix(code)
-        if len(payload) >= _COPY_LIMIT:
-            payload = memoryview(payload).cast("B")  # what is no bytes is found out before anything is encrypted
+        if not isinstance(payload, bytes):
+            payload = flat(payload)  # what is no bytes is found out before anything is encrypted
         if len(payload) > PIECE:
             size, head, body = self._seal_large(prefix[_HEADER_TAIL_SIZE:], payload)
         else:
@@ -144,12 +161,7 @@ class FrameWriter(Sealed):
         @return: the size of the body, the header, and the padded body.
         @raise LocalProtocolError: as L{write}; nothing was encrypted then.
         """
-        if len(payload) > MAX_SIZE:
-            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
-        if len(code) + max_compressed_size(len(payload)) > MAX_SIZE:  # which of the largest payloads do: try
-            size = len(code) + sum(map(len, self._pieces(payload)))
-            if size > MAX_SIZE:
-                raise LocalProtocolError(f"frame of {size} bytes, over the limit of {MAX_SIZE}")
+        self._check(len(code), payload)
         encrypt = self._encrypt
         key_stream = encrypt(bytes(_BLOCK))
         body = [encrypt(code), *map(encrypt, self._pieces(payload))]
@@ -157,6 +169,23 @@ class FrameWriter(Sealed):
         body.append(encrypt(_PADDING[-size % _BLOCK]))
         header = size.to_bytes(3, "big") + _HEADER_TAIL
         return size, (_int(header, "big") ^ _int(key_stream, "big")).to_bytes(_BLOCK, "big"), body
+
+    def check(self, code: int, payload: bytes) -> None:
+        """
+        Find out now whether a message can be sent later.
+
+        @raise LocalProtocolError: as L{write}.
+        """
+        self._check(len(encode(encode_uint(code))), payload)
+
+    def _check(self, code_size: int, payload: Bytes) -> None:
+        if len(payload) <= MAX_INCOMPRESSIBLE:
+            return
+        if len(payload) > MAX_SIZE:
+            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
+        size = code_size + sum(map(len, self._pieces(payload)))  # which of the largest payloads fit: try
+        if size > MAX_SIZE:
+            raise LocalProtocolError(f"frame of {size} bytes, over the limit of {MAX_SIZE}")
 
     def _pieces(self, payload: Bytes) -> Iterable[Piece]:
         return compress_pieces(payload) if self.snappy else (payload,)
@@ -243,7 +272,7 @@ class FrameReader(Sealed):
                 head = data[position : position + _BLOCK]
                 update(mask(self._seed + head)[_BLOCK:])
                 if digest()[:_BLOCK] != data[position + _BLOCK : position + _HEAD]:
-                    raise FrameError("bad header MAC")
+                    raise MACError("bad header MAC")
                 position += _HEAD
                 size = _int(decrypt(head)[:3], "big")
                 if size > self.limit:
@@ -266,7 +295,7 @@ class FrameReader(Sealed):
             update(mask(seed + seed)[_BLOCK:])
             self._seed = seed = digest()[:_BLOCK]
             if seed != data[position : position + _BLOCK]:
-                raise FrameError("bad frame MAC")
+                raise MACError("bad frame MAC")
             position += _BLOCK
             messages.append(self._message(plain, size))
         self._rest = data[position:]
@@ -280,7 +309,9 @@ class FrameReader(Sealed):
 
     def _message(self, plain: bytes | bytearray, size: int) -> Message:
         """What a body says: its code in one byte as a rule, then the payload, then the padding."""
-        code, start = plain[0] if size else 0, 1
+        if not size:
+            raise InvalidRLP("empty frame: it has no message code")
+        code, start = plain[0], 1
         if not 0 < code < 0x80:
             code, start = _read_code(bytes(plain[: min(size, _MAX_CODE_SIZE)]))
         packed = plain[start:size] if size < _COPY_LIMIT else memoryview(plain)[start:size]

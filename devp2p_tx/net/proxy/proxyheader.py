@@ -22,7 +22,7 @@ from devp2p_tx.net.proxy.preamble import Preamble, PreambleFactory
 
 #: How long a header may take (seconds).
 HEADER_TIMEOUT = 5.0
-#: How many connections may wait for their header; one more is closed.
+#: How many connections may wait for their header. For one more the one gives way that has waited longest.
 MAX_AWAITING = 256
 
 _log = Logger()
@@ -41,7 +41,7 @@ class ProxyHeaderFactory(PreambleFactory):
 
     A connection whose header tells none, such as a proxy's health check, is that of the proxy itself.
 
-    @ivar awaiting: the connections whose header is not complete.
+    @ivar awaiting: the connections whose header is not complete, the one that has waited longest first.
     """
 
     def __init__(self, wrapped: Any, clock: IReactorTime, refused: Callable[[], object]) -> None:
@@ -49,27 +49,28 @@ class ProxyHeaderFactory(PreambleFactory):
         @param refused: is called for each connection that is closed for want of a header.
         """
         super().__init__(wrapped)
-        self.awaiting: set[Preamble] = set()
+        self.awaiting: dict[Preamble, None] = {}
         self._clock = clock
         self._refused = refused
 
     def buildProtocol(self, addr: IAddress | None) -> Preamble | None:
         """See C{IProtocolFactory}; C{None} closes the connection."""
         if len(self.awaiting) >= MAX_AWAITING:
-            self._refused()
-            return None
+            oldest = next(iter(self.awaiting))
+            del self.awaiting[oldest]
+            oldest.abortConnection()
         reader = ProxyHeaderReader()
 
         def build(preamble: Preamble) -> IProtocol | None:
             assert reader.header is not None
-            self.awaiting.discard(preamble)  # now, so that whoever is let in takes no place here
+            self.awaiting.pop(preamble, None)  # now, so that whoever is let in takes no place here
             preamble.peer, preamble.host = _address(reader.header.source), _address(reader.header.destination)
             protocol: IProtocol | None = self.wrapped.buildProtocol(preamble.getPeer())
             return protocol
 
         preamble = Preamble(reader, self._clock, HEADER_TIMEOUT, build)
-        self.awaiting.add(preamble)
-        preamble.whenOpened().addErrback(self._failed, addr).addBoth(lambda _: self.awaiting.discard(preamble))
+        self.awaiting[preamble] = None
+        preamble.whenOpened().addErrback(self._failed, addr).addBoth(lambda _: self.awaiting.pop(preamble, None))
         return preamble
 
     def _failed(self, failure: Failure, addr: IAddress | None) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -17,8 +16,6 @@ from devp2p_tx.core.enr.entries import Entry
 from devp2p_tx.errors import DisconnectReason
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport, IPeer
 from devp2p_tx.net.rlpx.channels import Channel
-
-_log = Logger()
 
 #: What a name may have; the specification's limit.
 MAX_NAME_LENGTH = 8
@@ -226,5 +223,5 @@ class MessageStream:
         if self._ended is None:
             self._channel.failed(failure)
         elif failure.value is not self._ended.value and not failure.check(CancelledError):
-            _log.failure("{channel} failed after its peer had gone", failure, channel=self._channel)
+            self._channel.failedLate(failure)
         failure.cleanFailure()  # its traceback knows us, who keep the error

@@ -16,9 +16,10 @@ from zope.interface import implementer
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.metrics import Traffic
 from devp2p_tx.core.p2p.capabilities import Match
-from devp2p_tx.core.rlpx.frames import MAX_SIZE
+from devp2p_tx.core.rlpx.frames import Bytes, flat
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError
 from devp2p_tx.interfaces import ICapability, ICapabilityProtocol, ICapabilityTransport
+from devp2p_tx.net.rlpx.faults import CapabilityFaults
 
 #: What a channel may have queued before its producer is paused, and when that is resumed (bytes).
 HIGH_WATER = 256 * 1024
@@ -37,12 +38,14 @@ class Connection(Protocol):
     @ivar closed: whether the connection has ended.
     @ivar congested: whether messages wait in queues, because the peer does not read.
     @ivar remoteKey: the peer's static key, once the handshake is done.
+    @ivar faults: what is told of failures of capabilities.
     @ivar localKey: our static key.
     """
 
     closed: bool
     congested: bool
     remoteKey: PublicKey | None
+    faults: CapabilityFaults
 
     @property
     def localKey(self) -> PublicKey: ...
@@ -54,6 +57,8 @@ class Connection(Protocol):
     def localAddress(self) -> IAddress: ...
 
     def sendNow(self, code: int, payload: bytes) -> int: ...
+
+    def checkSendable(self, code: int, payload: bytes) -> None: ...
 
     def queueStarted(self, channel: Channel) -> None: ...
 
@@ -113,10 +118,12 @@ class Channel:
 
     # Outwards.
 
-    def sendMessage(self, code: int, payload: bytes) -> None:
+    def sendMessage(self, code: int, payload: Bytes) -> None:
         """See L{ICapabilityTransport}."""
         if not 0 <= code < self._length:
             raise LocalProtocolError(f"{self!r} has no message {code}")
+        if not isinstance(payload, bytes):
+            payload = bytes(flat(payload))  # which may wait, and must not change meanwhile
         connection = self._connection
         if connection.closed:
             return
@@ -135,8 +142,7 @@ class Channel:
         return size
 
     def _enqueue(self, code: int, payload: bytes) -> None:
-        if len(payload) > MAX_SIZE:
-            raise LocalProtocolError(f"message of {len(payload)} bytes, over the limit of {MAX_SIZE}")
+        self._connection.checkSendable(self.offset + code, payload)
         if not self._queue:
             self._connection.queueStarted(self)
         self._queue.append((code, payload))
@@ -155,6 +161,11 @@ class Channel:
         self._queue.popleft()  # last, so that who sends from within an observer does not start the queue anew
         self.queued -= len(payload) + MESSAGE_COST
         return size
+
+    def clear(self) -> None:
+        """Forget what waits: it will not be sent."""
+        self._queue.clear()
+        self.queued = 0
 
     def drained(self) -> None:
         """Room was made in the queue."""
@@ -259,6 +270,10 @@ class Channel:
         """The capability's code failed, outside of any call of ours."""
         self._connection.fail(self, failure)
 
+    def failedLate(self, failure: Failure) -> None:
+        """Likewise, when the peer had gone."""
+        self._connection.faults.report(self, failure, "its peer had gone")
+
     def getPeer(self) -> IAddress:
         """See L{ICapabilityTransport}."""
         return self._connection.remoteAddress
@@ -269,8 +284,7 @@ class Channel:
 
     def connectionLost(self, reason: Failure) -> None:
         """The connection is gone."""
-        self._queue.clear()
-        self.queued = 0
+        self.clear()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             if not each.called:

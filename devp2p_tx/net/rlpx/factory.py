@@ -20,6 +20,7 @@ from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.interfaces import ICapability, IPeer
+from devp2p_tx.net.rlpx.faults import CapabilityFaults
 from devp2p_tx.net.rlpx.peer import RLPxPeer, nodeAt
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
@@ -61,7 +62,8 @@ class RLPxFactory(Factory):
         self._hello = Hello(clientName, tuple(caps), key.public_key.to_bytes())
         self._capabilities = capabilities
         self._isInbound = remote is None
-        self._make = partial(RLPxProtocol, key, clock, randomBytes, remote, metrics=self.metrics)
+        faults = CapabilityFaults(clock.seconds, self.metrics)
+        self._make = partial(RLPxProtocol, key, clock, randomBytes, remote, metrics=self.metrics, faults=faults)
 
     def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol:
         """See C{IProtocolFactory}."""

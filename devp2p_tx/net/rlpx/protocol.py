@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from math import inf
 from socket import socket as Socket
 from typing import Any
 
@@ -24,7 +23,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection as TCPConnection
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
@@ -43,7 +41,6 @@ from devp2p_tx.core.rlpx.events import (
 )
 from devp2p_tx.core.rlpx.frames import Bytes, Message
 from devp2p_tx.errors import (
-    CapabilityFailed,
     DisconnectReason,
     LocalProtocolError,
     MessageError,
@@ -56,6 +53,7 @@ from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.allocator import keepFreedMemory
 from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
+from devp2p_tx.net.rlpx.faults import CapabilityFaults
 
 #: A peer that takes nothing of what it is sent for so long is dropped (seconds).
 WRITE_TIMEOUT = 20.0
@@ -76,8 +74,6 @@ MAX_QUEUED = 32 * 1024 * 1024
 
 _NOTHING = memoryview(b"")
 
-_log = Logger()
-
 keepFreedMemory()
 
 #: What handles the messages of a channel: their receiver, the first code on the wire, the counters, the channel.
@@ -95,9 +91,11 @@ class RLPxProtocol(Protocol):
     @ivar transport: whatever carries it: TCP as a rule.
     @ivar congested: the socket did not take all that was written: messages queue.
     @ivar closed: nothing more is sent or received.
-    @ivar remoteKey: the peer's static key, once known.
+    @ivar remoteKey: the peer's static key, once known. If it dialed us, this is only claimed until L{isProved}.
+    @ivar isProved: whether a frame of the peer has verified, so that C{remoteKey} is its key: from its Hello on.
     @ivar localKey: ours.
     @ivar channels: what is spoken with this peer, from the start to the end.
+    @ivar faults: what is told of failures of capabilities.
     """
 
     def __init__(
@@ -108,6 +106,7 @@ class RLPxProtocol(Protocol):
         remote: PublicKey | None = None,
         seconds: Callable[[], float] | None = None,
         metrics: Metrics | None = None,
+        faults: CapabilityFaults | None = None,
     ) -> None:
         """
         @param key: our static key.
@@ -117,10 +116,12 @@ class RLPxProtocol(Protocol):
         @param seconds: the time for deadlines, which should not jump; by default a monotonic clock, or that of a
             simulated network.
         @param metrics: where traffic is counted.
+        @param faults: what is told of failures of capabilities; connections share it.
         """
         self.transport: Any = None
         self.congested = False
         self.closed = False
+        self.isProved = False
         self.remoteKey = remote
         self.channels: list[Channel] = []
         self.localKey = key.public_key
@@ -129,6 +130,7 @@ class RLPxProtocol(Protocol):
         self._seconds = seconds or secondsOf(clock)
         self._metrics = metrics or Metrics()
         self._volume = self._metrics.tcp
+        self.faults = faults or CapabilityFaults(self._seconds, self._metrics)
         self._cause: Exception | None = None
         self._handshaken: OneShot[PublicKey] = OneShot()
         self._hello: OneShot[Hello] = OneShot()
@@ -145,6 +147,7 @@ class RLPxProtocol(Protocol):
         self._offered = False
         self._unwritten = _NOTHING
         self._waiting: deque[Channel] = deque()
+        self._farewell: int | None = None  # the Disconnect reason that follows what waits
         # time
         self._alarm: IDelayedCall | None = None
         self._writeAlarm: IDelayedCall | None = None
@@ -218,12 +221,13 @@ class RLPxProtocol(Protocol):
     def disconnect(self, reason: int) -> None:
         """
         Send what is queued and then C{reason}, and close: within L{DISCONNECT_TIMEOUT}, whether the peer reads or not.
-        A connection without secrets is closed at once. Does nothing if it is closed already.
+        What the peer does not take by then is lost. A connection without secrets is closed at once. Does nothing if it
+        is closed already.
         """
         if self.closed:
             return
-        self._sendQueued(inf)
-        self._core.disconnect(reason)
+        self._farewell = reason  # behind what waits: to encrypt all of that now would take most of a second
+        self._sayFarewell()
         self._close(PeerDisconnected(reason, remote=False))
 
     def abort(self) -> None:
@@ -264,6 +268,8 @@ class RLPxProtocol(Protocol):
         self._volume.received += len(data)
         if self._socket is not None:
             self.transport.bufferSize = READ if len(data) < READ else LARGE_READ
+        if self.closed:  # all that is read now is the end
+            return
         self._flushDue = True  # at the end of this method, for all that is sent meanwhile
         for event in self._core.receive_data(data, self._seconds()):
             self._handle(event)
@@ -282,13 +288,14 @@ class RLPxProtocol(Protocol):
             try:
                 channel.connectionLost(reason)
             except Exception:
-                _log.failure("connectionLost of {channel}", channel=channel)
+                self.faults.report(channel, Failure(), "its peer had gone")
         self._routes.clear()
         self._waiting.clear()
         self._inbox.clear()
         self._handshaken.fire(reason)
         self._hello.fire(reason)
-        self._ended.fire(_error(reason))
+        assert reason.value is not None  # as it is of every failure that was not made for a test of Twisted's own
+        self._ended.fire(reason.value)
 
     # What the core says.
 
@@ -305,6 +312,7 @@ class RLPxProtocol(Protocol):
             self.remoteKey = event.remote
             self._handshaken.fire(event.remote)
         elif isinstance(event, HelloReceived):
+            self.isProved = True
             self._hello.fire(event.hello)
         elif isinstance(event, DisconnectReceived):
             self._close(PeerDisconnected(event.reason, remote=True))
@@ -319,8 +327,7 @@ class RLPxProtocol(Protocol):
         try:
             for code, payload, size in remaining:
                 if code >= limit:
-                    self._breach(code)
-                    return
+                    raise MessageError(f"message code out of range: {code}")
                 received, offset, counts, sizes, channel = routes[code - BASE_LENGTH]
                 code -= offset
                 counts[code] += 1
@@ -334,11 +341,6 @@ class RLPxProtocol(Protocol):
         except Exception:
             self.fail(channel, Failure())
 
-    def _breach(self, code: int) -> None:
-        error = MessageError(f"message code out of range: {code}")
-        self._core.disconnect(error.reason)
-        self._close(error)
-
     def _call(self, channel: Channel, method: Callable[..., object], *arguments: object) -> None:
         """Call into a capability's code, which may fail, and may not be needed any more."""
         if not self.closed:
@@ -347,12 +349,12 @@ class RLPxProtocol(Protocol):
             except Exception:
                 self.fail(channel, Failure())
 
-    def fail(self, channel: object, failure: Failure) -> None:
-        """A capability's code raised: that ends this peer, and only this peer."""
+    def fail(self, speaker: object, failure: Failure) -> None:
+        """A capability's code raised: that ends this peer, and only this peer; see L{CapabilityFaults.judge}."""
         if not self.closed:
-            _log.failure("{channel} failed, and its peer is dropped", failure, channel=channel)
-            self._core.disconnect(DisconnectReason.SUBPROTOCOL_ERROR)
-            self._close(CapabilityFailed(repr(channel), _error(failure)))
+            error, reason = self.faults.judge(speaker, failure)
+            self._core.disconnect(reason)
+            self._close(error)
 
     # Inward flow control.
 
@@ -378,6 +380,14 @@ class RLPxProtocol(Protocol):
 
     # Outward flow control.
 
+    def checkSendable(self, code: int, payload: bytes) -> None:
+        """
+        Find out now whether a message, by its code on the wire, can be sent when there is room.
+
+        @raise LocalProtocolError: it is too large for a frame.
+        """
+        self._core.check(code, payload)
+
     def sendNow(self, code: int, payload: bytes) -> int:
         """Send a message by its code on the wire, with the rest of this turn; the size of its frame (bytes)."""
         try:
@@ -401,7 +411,12 @@ class RLPxProtocol(Protocol):
     def queueGrew(self) -> None:
         """A channel has much queued, and queued more."""
         if self.queued > MAX_QUEUED and not self.closed:
-            self._close(SendBufferFull(f"{self.queued} bytes wait for a peer that does not read"), kindly=False)
+            error = SendBufferFull(f"{self.queued} bytes wait for a peer that does not read")
+            self._waiting.clear()
+            for channel in self.channels:
+                channel.clear()
+            self._core.disconnect(error.reason)
+            self._close(error)
 
     def wantMore(self) -> None:
         """A channel has got a pull producer."""
@@ -492,15 +507,21 @@ class RLPxProtocol(Protocol):
     def _nextBurst(self) -> bool:
         """Collect what is written next; whether there was anything."""
         room: float = BURST
-        while room > 0 and not self.closed:
+        while room > 0 and (not self.closed or self._farewell is not None):
             self._pull()
             if not self._waiting:
                 break
             room = self._sendQueued(room)
+        self._sayFarewell()
         self._unwritten = memoryview(self._core.data_to_send())
         for channel in self.channels:
             self._call(channel, channel.drained)
         return len(self._unwritten) > 0
+
+    def _sayFarewell(self) -> None:
+        if self._farewell is not None and not self._waiting:
+            self._core.disconnect(self._farewell)
+            self._farewell = None
 
     def _pull(self) -> None:
         """Ask the pull producers for more."""
@@ -516,6 +537,7 @@ class RLPxProtocol(Protocol):
             try:
                 room -= channel.sendQueued(send)
             except Exception:
+                waiting.clear()
                 self.fail(channel, Failure())
                 return 0
             if channel.queued:
@@ -537,6 +559,8 @@ class RLPxProtocol(Protocol):
     def _wake(self) -> None:
         """Let the core do what is due, and come back when it wants."""
         self._alarm = None
+        if self.closed:
+            return
         for event in self._core.handle_timer(self._seconds()):
             self._handle(event)
         self._flush()
@@ -572,8 +596,3 @@ class RLPxProtocol(Protocol):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
-
-
-def _error(failure: Failure) -> BaseException:
-    assert failure.value is not None  # as it is of every failure that was not made for a test of Twisted's own
-    return failure.value

@@ -81,7 +81,7 @@ class InvalidHelloTests(SynchronousTestCase):
         for key in (b"", bytes(64), KEY[1:], KEY + b"\1", b"\4" + KEY):
             self.assertRaises(InvalidIdentity, Hello.decode, rlp.encode(fields(node_key=key)))
         self.assertEqual(InvalidIdentity.reason, DisconnectReason.INVALID_IDENTITY)
-        self.assertIsNone(HelloError.reason)
+        self.assertEqual(HelloError.reason, DisconnectReason.BREACH_OF_PROTOCOL)
 
     def test_size(self) -> None:
         """2048 bytes are the most; more are not even looked at."""

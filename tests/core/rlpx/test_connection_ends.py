@@ -45,18 +45,18 @@ class RefusedHelloTests(EndTests):
         return talk, talk.receive(talk.writer.message(code, payload))
 
     def test_not_hello(self) -> None:
-        """Anything else ends it without a word: a ping, reserved codes, those of capabilities."""
+        """Anything else is a breach of the protocol: a ping, reserved codes, those of capabilities."""
         for code in (PING, 3, 4, 16, 0x989898):
             talk, events = self.first(code, their_hello().encode())
             self.assert_broken(talk, events, HelloError)
-            self.assertEqual(talk.sent(), [])
+            self.assertEqual(talk.sent(), [(DISCONNECT, b"\xc1\x02")])
 
     def test_malformed(self) -> None:
         """No list, too short a list, or compressed, which a Hello never is."""
         for payload in (b"", b"\x83\1\2\3", b"\xc0", b"\xf8", snappy.compress(their_hello().encode())):
             talk, events = self.first(HELLO, payload)
             self.assert_broken(talk, events, HelloError)
-            self.assertEqual(talk.sent(), [])
+            self.assertEqual(talk.sent(), [(DISCONNECT, b"\xc1\x02")])
 
     def test_identity(self) -> None:
         """A node key of zeros or of a wrong length is told so, uncompressed since there was no Hello."""
@@ -184,7 +184,7 @@ class ClosedTests(EndTests):
             self.assertEqual(talk.connection.data_to_send(), b"")
 
     def test_bad_snappy(self) -> None:
-        """A payload in the clear where a compressed one is due ends it without a word."""
+        """A payload in the clear where a compressed one is due is a breach of the protocol."""
         talk = Talk().exchange_hellos()
         self.assert_broken(talk, talk.receive(talk.writer.message(16, b"\xc0")), InvalidSnappy)
-        self.assertEqual(talk.sent(), [])
+        self.assertEqual(talk.sent(), [(DISCONNECT, snappy.compress(b"\xc1\x02"))])

@@ -179,19 +179,17 @@ class ProxiedTests(SynchronousTestCase):
         self.assertEqual((self.refused, self.here.getDelayedCalls()), (1, []))
 
     def test_bound(self) -> None:
-        """Only so many wait for their header, and each that ends makes room for one."""
+        """Only so many wait for their header; for one more the one gives way that has waited longest."""
         self.patch(proxyheader, "MAX_AWAITING", 3)
         waiting = [self.call() for _ in range(3)]
-        self.assertIsNotNone(self.call(HEADER).reason)
-        self.assertEqual(self.refused, 1)
-        waiting[0].transport.write(HEADER)  # type: ignore[union-attr]
+        self.assertIsNone(self.call(HEADER).reason)
+        self.assertEqual((self.refused, len(self.factory.built)), (1, 1))
+        self.assertEqual([each.reason is None for each in waiting], [False, True, True])
+        waiting[1].transport.write(HEADER)  # type: ignore[union-attr]
         self.network.settle()
-        self.assertEqual(len(self.factory.built), 1)
-        self.assertIsNone(self.call().reason)
-        self.assertIsNotNone(self.call().reason)
-        waiting[1].transport.loseConnection()  # type: ignore[union-attr]
-        self.network.settle()
-        self.assertIsNone(self.call().reason)
+        self.assertEqual(len(self.factory.built), 2)
+        waiting += [self.call() for _ in range(3)]
+        self.assertEqual([each.reason is None for each in waiting], [False, True, False, True, True, True])
         self.assertGreaterEqual(MAX_AWAITING, 50)
 
     def test_stop(self) -> None:

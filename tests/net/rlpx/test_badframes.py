@@ -7,6 +7,7 @@ from __future__ import annotations
 from devp2p_tx.core.p2p.messages import HELLO
 from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
 from devp2p_tx.errors import (
+    DisconnectReason,
     FrameError,
     InvalidRLP,
     Timeout,
@@ -66,7 +67,25 @@ class TestFrames(BadInputCase):
     def test_withoutEvenACode(self) -> None:
         peer = self.scripted()
         self.sendBody(peer, b"")
-        self.assertIsInstance(self.end(peer), InvalidRLP)
+        error = self.end(peer)
+        self.assertIsInstance(error, InvalidRLP)
+        self.assertEqual(str(error), "empty frame: it has no message code")
+
+    def test_whatIsTold(self) -> None:
+        """A frame whose MAC is right was the peer's: it is told of the breach. After a wrong MAC nothing is."""
+        for body in (b"", b"\x82\x00\x10", b"\x10\xff\xff\xff\xff\xff"):
+            peer = self.scripted()
+            self.sendBody(peer, body)
+            self.assertEqual(peer.disconnectReason, DisconnectReason.BREACH_OF_PROTOCOL)
+        peer = self.scripted(Stage.HANDSHAKE)
+        peer.write(peer.frame(HELLO, bytes(3000))[:32])
+        self.network.settle()
+        self.assertEqual(peer.disconnectReason, DisconnectReason.BREACH_OF_PROTOCOL)
+        peer = self.scripted()
+        peer.sendCorrupt(FIRST, b"hello", BODY_MAC)
+        self.network.settle()
+        self.assertTrue(peer.ended)
+        self.assertIsNone(peer.disconnectReason)
 
     def sendBody(self, peer: ScriptedPeer, body: bytes) -> None:
         """Send a frame with a body that no writer makes."""

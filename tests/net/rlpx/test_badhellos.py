@@ -10,7 +10,7 @@ from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.codec.snappy import compress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.p2p.messages import HELLO, PING, Cap
-from devp2p_tx.core.rlpx.connection import READ_TIMEOUT
+from devp2p_tx.core.rlpx.connection import HELLO_TIMEOUT
 from devp2p_tx.errors import (
     DisconnectReason,
     FrameError,
@@ -101,7 +101,7 @@ class TestHello(BadInputCase):
     def test_silenceInstead(self) -> None:
         self.ping()
         peer = self.scripted(Stage.HANDSHAKE)
-        self.network.advance(READ_TIMEOUT - 0.01)
+        self.network.advance(HELLO_TIMEOUT - 0.01)
         self.assertFalse(peer.ended)
         self.assertIsInstance(self.end(peer, 0.01 + DISCONNECT_TIMEOUT), Timeout)
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from devp2p_tx.errors import SendBufferFull
+from devp2p_tx.errors import DisconnectReason, SendBufferFull
 from devp2p_tx.net.rlpx.channels import MESSAGE_COST
-from devp2p_tx.net.rlpx.protocol import BURST, MAX_QUEUED
+from devp2p_tx.net.rlpx.protocol import BURST, DISCONNECT_TIMEOUT, MAX_QUEUED
 from devp2p_tx.testing._tcp import WINDOW
 from tests.net.rlpx.flow import FlowCase, PushProducer
 from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
@@ -29,9 +29,20 @@ class TestTheBound(FlowCase):
         self.network.settle()
         self.assertFalse(self.ours.closed)
         self.channel.sendMessage(0, b"x")
-        self.network.settle()
+        self.network.advance(DISCONNECT_TIMEOUT)
         self.assertIsInstance(self.reason, SendBufferFull)
         self.assertQuiet()
+
+    def test_thePeerIsTold(self) -> None:
+        """A peer that reads again gets what was on its way, none of what waited, and the reason."""
+        self.congest()
+        self.channel.sendMessage(0, b"waits")
+        self.fill(MAX_QUEUED)
+        self.peer.readAgain()
+        self.network.settle()
+        self.assertEqual(len(self.peer.payloads(FIRST)), 1)
+        self.assertEqual(self.peer.disconnectReason, DisconnectReason.SUBPROTOCOL_ERROR)
+        self.assertIsInstance(self.reason, SendBufferFull)
 
     def test_manySmallMessages(self) -> None:
         """A message costs memory, even if it is empty."""
@@ -66,6 +77,7 @@ class TestTheBound(FlowCase):
             if self.ours.closed:
                 break
             most = max(most, self.ours.queued)
+        self.network.advance(DISCONNECT_TIMEOUT)
         self.assertLessEqual(most, MAX_QUEUED)
         self.assertIsInstance(self.reason, SendBufferFull)
 

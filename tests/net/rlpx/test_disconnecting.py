@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone, ConnectionLost
 
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected
-from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
+from devp2p_tx.net.rlpx.protocol import BURST, DISCONNECT_TIMEOUT, MAX_QUEUED
 from devp2p_tx.testing import EchoCapability, MemoryNetwork, Stage, connectedPair
 from devp2p_tx.testing._tcp import WINDOW
 from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
@@ -34,6 +34,44 @@ class TestDisconnecting(ConnectionCase):
         self.recorder.transport.loseConnection(DisconnectReason.CLIENT_QUITTING)
         self.network.settle()
         self.assertEqual([each[0] for each in peer.payloads(FIRST)], list(range(100)))
+        self.assertEqual(peer.disconnectReason, DisconnectReason.CLIENT_QUITTING)
+
+    def test_withMuchQueued(self) -> None:
+        """
+        What waits is encrypted a burst at a time as the peer takes it, not all at once; the reason comes behind it.
+        """
+        peer = self.scripted()
+        data = self.network.random.randbytes(WINDOW + BURST)
+        peer.stopReading()
+        self.recorder.transport.sendMessage(0, data)
+        self.network.settle()
+        while self.ours.queued < MAX_QUEUED - (1 << 20):
+            self.recorder.transport.sendMessage(1, data[:BURST])
+        queued = self.ours.queued
+        self.ours.disconnect(DisconnectReason.CLIENT_QUITTING)
+        self.assertEqual(self.ours.queued, queued)
+        peer.readAgain()
+        self.network.settle()
+        self.assertEqual({len(each) for each in peer.payloads(FIRST + 1)}, {BURST})
+        self.assertEqual(len(peer.payloads(FIRST + 1)), queued // BURST)
+        self.assertEqual(peer.disconnectReason, DisconnectReason.CLIENT_QUITTING)
+        self.assertNothingLeft()
+
+    def test_disconnectOfAPeerThatWrites(self) -> None:
+        """What comes while we leave is not delivered, and does not disturb."""
+        peer = self.scripted()
+        peer.stopReading()
+        self.recorder.transport.sendMessage(0, self.network.random.randbytes(WINDOW + BURST))
+        self.network.settle()
+        self.recorder.transport.sendMessage(0, b"waits")
+        self.ours.disconnect(DisconnectReason.CLIENT_QUITTING)
+        peer.send(FIRST, b"late")
+        peer.write(bytes(100))
+        self.network.settle()
+        peer.readAgain()
+        self.network.settle()
+        self.assertEqual(self.recorder.messages, [])
+        self.assertEqual(peer.payloads(FIRST)[-1], b"waits")
         self.assertEqual(peer.disconnectReason, DisconnectReason.CLIENT_QUITTING)
 
     def test_nothingAfterIt(self) -> None:
