@@ -51,6 +51,8 @@ class NativeTests(SynchronousTestCase):
         done = python(TELL, **{PURE: "yes"})
         self.assertIn("DEVP2P_TX_PURE is 1 (run the source) or 0, not 'yes'", done.stderr)
         self.assertRaises(ValueError, is_pure, {PURE: "2"})
+        self.assertEqual([is_pure({PURE: value}) for value in ("1", "0", "")], [True, False, False])
+        self.assertFalse(is_pure({}))
 
     def test_the_command_says_it(self) -> None:
         """With its version."""
