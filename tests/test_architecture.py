@@ -24,7 +24,7 @@ PLUGINS = str(ROOT / "twisted/plugins")
 #: The longest module (lines).
 MAX_LINES = 600
 #: Where functions have names in camelCase, as in Twisted; ruff checks that the others have snake_case.
-CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap.py", "interfaces.py", "_oneshot.py")
+CAMEL_CASE = ("net", "node", "web", "cli", "testing", "tap", "interfaces.py", "_oneshot.py")
 #: The packages whose folders are rooms (docs/architecture.md); each C{__init__} there is a docstring and no more.
 ROOMS = ("core", "net", "node", "storage")
 #: Methods whose names, with underscores, Twisted has defined.

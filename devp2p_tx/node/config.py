@@ -5,8 +5,9 @@ How a Server is set up.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from devp2p_tx._version import __version__
 from devp2p_tx.core.addressing.addresses import Netlist
@@ -16,6 +17,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.forkid import Chain
 from devp2p_tx.core.text.advertise import Advertise
 from devp2p_tx.core.text.nat import NATSpecification
+from devp2p_tx.errors import DevP2PError
 from devp2p_tx.interfaces import ICapability, INodeSource, IPortMapper
 from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.clock import checkTimeServer
@@ -110,55 +112,21 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """
+        The message of each error begins with the name of the field.
+
         @raise ValueError: a number out of range, discovery without a version, or a capability given twice.
             Or two sources of nodes have one name.
-        @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint; or C{nat}, or a source of
-            nodes, does not provide its interface.
+        @raise TypeError: a place to listen at is neither a port, nor a text, nor an endpoint; C{nat}, or a source of
+            nodes, does not provide its interface; or a field has a text where a parsed value is wanted.
         @raise devp2p_tx.errors.InvalidNode: a tree's URL cannot be read.
         @raise devp2p_tx.errors.InvalidAddress: nor the proxy, the file descriptor, or the time server.
         @raise devp2p_tx.errors.InvalidNAT: nor C{nat}.
         """
-        if self.maxPeers < 0:
-            raise ValueError(f"the number of peers is 0 or more, not {self.maxPeers}")
-        if self.maxPendingPeers < 1:
-            raise ValueError(f"the number of pending peers is 1 or more, not {self.maxPendingPeers}")
-        if self.dialRatio < 1:
-            raise ValueError(f"the dial ratio is 1 or more, not {self.dialRatio}")
-        if self.dialVia is not None:
-            parseVia(self.dialVia)
-        if isinstance(self.discoveryPort, str):
-            datagramDescriptor(self.discoveryPort)
-        elif self.discoveryPort is not None and not 0 <= self.discoveryPort <= 0xFFFF:
-            raise ValueError(f"the discovery port is 0 to 65535, not {self.discoveryPort}")
-        self._checkParts()
-        self._checkVersions()
-        for url in self.dnsTrees:
-            parse_url(url)
-        checkTimeServer(self.ntpServer)
-        caps = [(each.name, each.version) for each in self.capabilities]
-        if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
-            raise ValueError(f"capability {twice[0][0]}/{twice[0][1]} is given twice")
-
-    def _checkParts(self) -> None:
-        """Check what may be a text or an object of somebody else's."""
-        for listen in self.listens:
-            checkListen(listen)
-        if isinstance(self.nat, str):
-            NATSpecification.parse(self.nat)
-        elif not IPortMapper.providedBy(self.nat):
-            raise TypeError(f"nat takes a text or an IPortMapper, not {self.nat!r}")
-        if others := [each for each in self.nodeSources if not INodeSource.providedBy(each)]:
-            raise TypeError(f"nodeSources takes INodeSources, not {others[0]!r}")
-        names = [each.name for each in self.nodeSources]
-        for name in names:
-            if name in OWN_SOURCES or names.count(name) > 1:
-                raise ValueError(f"nodeSources: the name {name!r} is taken by another source; give this one its own")
-
-    def _checkVersions(self) -> None:
-        if unknown := set(self.discoveryVersions) - {"v4", "v5"}:
-            raise ValueError(f"discovery has the versions v4 and v5, not {sorted(unknown)[0]!r}")
-        if self.discovery and not self.discoveryVersions:
-            raise ValueError("discovery is on, but without a version: it has v4 and v5")
+        for name, check in _CHECKS.items():
+            try:
+                check(self, getattr(self, name))
+            except (DevP2PError, ValueError, TypeError) as error:
+                raise type(error)(f"{name}: {error}") from None
 
     @property
     def listens(self) -> tuple[Listen, ...]:
@@ -177,3 +145,95 @@ class ServerConfig:
     def maxInbound(self) -> int:
         """How many peers may have dialled us."""
         return self.maxPeers - self.maxDialed
+
+
+def _from(low: int, high: int | None = None) -> Callable[[ServerConfig, object], None]:
+    """A check of a whole number."""
+
+    def check(config: ServerConfig, value: object) -> None:
+        if not isinstance(value, int) or value < low or (high is not None and value > high):
+            raise ValueError(f"want a whole number from {low}{'' if high is None else f' to {high}'}, not {value!r}")
+
+    return check
+
+
+def _isA(kind: type, maker: str) -> Callable[[ServerConfig, object], None]:
+    """A check that a value was parsed; C{None} stands for no value."""
+
+    def check(config: ServerConfig, value: object) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"want what {maker} returns, not {value!r}")
+
+    return check
+
+
+def _areNodes(config: ServerConfig, nodes: Sequence[object]) -> None:
+    if wrong := [node for node in nodes if not isinstance(node, Node)]:
+        raise TypeError(f"want what parse_node returns, not {wrong[0]!r}")
+
+
+def _checkDiscoveryPort(config: ServerConfig, port: int | str | None) -> None:
+    if isinstance(port, str):
+        datagramDescriptor(port)
+    elif port is not None:
+        _from(0, 0xFFFF)(config, port)
+
+
+def _checkNAT(config: ServerConfig, nat: str | IPortMapper) -> None:
+    if isinstance(nat, str):
+        NATSpecification.parse(nat)
+    elif not IPortMapper.providedBy(nat):
+        raise TypeError(f"want a text or an IPortMapper, not {nat!r}")
+
+
+def _checkNodeSources(config: ServerConfig, sources: Sequence[INodeSource]) -> None:
+    if others := [each for each in sources if not INodeSource.providedBy(each)]:
+        raise TypeError(f"want INodeSources, not {others[0]!r}")
+    names = [each.name for each in sources]
+    for name in names:
+        if name in OWN_SOURCES or names.count(name) > 1:
+            raise ValueError(f"the name {name!r} is taken by another source; give this one its own")
+
+
+def _checkVersions(config: ServerConfig, versions: Sequence[str]) -> None:
+    if unknown := set(versions) - {"v4", "v5"}:
+        raise ValueError(f"want v4 and v5, or one of them, not {sorted(unknown)[0]!r}")
+    if config.discovery and not versions:
+        raise ValueError("discovery is on, so one version at least is wanted: v4, v5")
+
+
+def _checkCapabilities(config: ServerConfig, capabilities: Sequence[ICapability]) -> None:
+    caps = [(each.name, each.version) for each in capabilities]
+    if twice := sorted({cap for cap in caps if caps.count(cap) > 1}):
+        raise ValueError(f"{twice[0][0]}/{twice[0][1]} is given twice")
+
+
+#: How each field is checked that has to be.
+_CHECKS: dict[str, Callable[[ServerConfig, Any], None]] = {
+    "key": _isA(PrivateKey, "load_or_create_key"),
+    "capabilities": _checkCapabilities,
+    "listen": lambda config, _: _each(checkListen, config.listens),
+    "maxPeers": _from(0),
+    "maxPendingPeers": _from(1),
+    "dialRatio": _from(1),
+    "dialVia": lambda config, proxy: _each(parseVia, () if proxy is None else (proxy,)),
+    "staticNodes": _areNodes,
+    "trustedNodes": _areNodes,
+    "netrestrict": _isA(Netlist, "Netlist.parse"),
+    "netdeny": _isA(Netlist, "Netlist.parse"),
+    "discoveryVersions": _checkVersions,
+    "discoveryPort": _checkDiscoveryPort,
+    "bootnodes": _areNodes,
+    "bootnodesV5": _areNodes,
+    "dnsTrees": lambda config, urls: _each(parse_url, urls),
+    "chain": _isA(Chain, "devp2p_tx.core.forkid"),
+    "ntpServer": lambda config, host: checkTimeServer(host),
+    "nat": _checkNAT,
+    "nodeSources": _checkNodeSources,
+    "advertise": _isA(Advertise, "Advertise.parse"),
+}
+
+
+def _each(read: Callable[[Any], object], values: Iterable[Any]) -> None:
+    for value in values:
+        read(value)

@@ -5,7 +5,7 @@ line of candidates that comes of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -171,11 +171,11 @@ class Discovery:
             return None, None
         return (bound.ip, bound.tcp) if bound.tcp else None, (bound.ip, bound.udp) if bound.udp else None
 
-    def start(
+    def open(
         self, listening: Iterable[Listening], versions: Callable[[], Iterable[int]], isLocal: bool = False
     ) -> None:
         """
-        Open the UDP sockets, if discovery is on, and begin.
+        Open the UDP sockets, if discovery is on.
 
         @param listening: where RLPx listens: discovery does there, too, and at the same ports unless the configuration
             says another; of each address family at the first that is not for a proxy, if there is one.
@@ -189,21 +189,24 @@ class Discovery:
             places.setdefault(each.ip.version, each)
         self._isLocal = isLocal
         self._bound = {version: Bound(each.ip, _dialled(each), 0) for version, each in places.items()}
+        self._lookAround()
+        if self._config.discovery:
+            anywhere = (_anywhere(version) for version in (() if places else versions()))
+            self._open(places or {each.ip.version: each for each in anywhere})
+
+    def start(self) -> None:
+        """Begin, with the sockets that L{open} opened."""
         self._later(FLUSH_INTERVAL, self._flush)
         self._later(EXPIRATION_INTERVAL, self._expire)
-        self._lookAround()
         local = self.local  # whose entries say when they change
         self._later(self.record.untilNext, self._refreshRecord)
+        self._advertising.start(local, self._bound)
         if not self._config.discovery:
-            self._advertising.start(local, self._bound)
             return
         if self._config.dialVia is not None:
             self._warn(
                 "dials go through a proxy, but discovery does not, and shows others our address: --discovery none"
             )
-        anywhere = (_anywhere(version) for version in (() if places else versions()))
-        edge = self._open(places or {each.ip.version: each for each in anywhere})
-        self._advertising.start(local, self._bound)
         shared: dict[str, Any] = {
             "policy": self._policy,
             "outgoing": OutgoingBudget.udp(),
@@ -220,7 +223,13 @@ class Discovery:
             shared5 = {**shared, "bootnodes": self._bootnodes("v5"), "randomBytes": self._randomBytes}
             self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, **shared5)
         for protocol in self.protocols:
-            protocol.start(edge=edge)
+            protocol.start(edge=self._edge)
+
+    def setBootnodes(self, nodes: Sequence[Node]) -> None:
+        """Begin with these nodes from now on, and ask those that are new at once."""
+        self._config = replace(self._config, bootnodes=nodes, bootnodesV5=())
+        for protocol in self.protocols:
+            protocol.setBootnodes(nodes)
 
     def _bootnodes(self, version: str) -> list[Node]:
         """Whom a version of discovery begins with."""
@@ -231,7 +240,7 @@ class Discovery:
         """The versions of discovery that run."""
         return [each for each in (self.discv4, self.discv5) if each is not None]
 
-    def _open(self, places: Mapping[int, Listening]) -> DatagramEdge:
+    def _open(self, places: Mapping[int, Listening]) -> None:
         edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
         if isinstance(self._config.discoveryPort, str):
             edge.adopt(datagramDescriptor(self._config.discoveryPort))
@@ -243,7 +252,6 @@ class Discovery:
             place = places.get(version, _anywhere(version))
             assert bound is not None
             self._bound[version] = Bound(place.ip, _dialled(place), bound.number)
-        return edge
 
     def _openFamily(self, edge: DatagramEdge, place: Listening, wanted: int | None) -> None:
         interface = "" if place.ip == _ANY_IPV4 else str(place.ip)

@@ -67,7 +67,7 @@ ENDED = {"holesky": "hoodi"}
 
 
 def unknownNetwork(name: str) -> str:
-    """Return the sentence that refuses a name which is not in L{NETWORKS}."""
+    """Return why a name is refused that is not in L{NETWORKS}."""
     if name in ENDED:
-        return f"--network {name}: the network {name} has ended and no client joins it; use --network {ENDED[name]}"
-    return f"--network is one of {', '.join(NETWORKS)}, not {name!r}"
+        return f"the network {name} has ended and no client joins it; use --network {ENDED[name]}"
+    return f"want one of {', '.join(NETWORKS)}, not {name!r}"

@@ -7,7 +7,7 @@ are leaving. Of two orders the later one holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -17,7 +17,9 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import DisconnectReason, LocalProtocolError, PeerDisconnected, PeerRejected, ServerStopped
 from devp2p_tx.node.admission import PeerSet, checkNode, explain
 from devp2p_tx.node.dialer import Dialer
+from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.peer import Conn, Peer
+from devp2p_tx.node.runloop import RunLoop
 
 
 def checkIsNode(node: object, taker: str) -> None:
@@ -42,19 +44,20 @@ class Orders:
         conns: Collection[Conn],
         dialer: Dialer,
         peerSet: Callable[[], PeerSet],
-        post: Callable[[Callable[[], None]], None],
-        isIdle: Callable[[], bool],
+        runLoop: RunLoop,
+        discovery: Discovery,
     ) -> None:
         """
         @param peers: the peers, as they are at any time.
         @param conns: the connections that are being set up, likewise.
         @param peerSet: what a new peer is compared with.
-        @param post: has the run loop do something, behind all that was posted before.
-        @param isIdle: whether nothing is posted.
+        @param runLoop: does all of it.
+        @param discovery: is told of other bootnodes.
         """
         self._peers, self._conns = peers, conns
         self._dialer, self._places = dialer, dialer.plan.places
-        self._peerSet, self._post, self._isIdle = peerSet, post, isIdle
+        self._peerSet, self._discovery = peerSet, discovery
+        self._post, self._runLoop = runLoop.post, runLoop
         self._isStopped = False
 
     def stop(self) -> None:
@@ -64,6 +67,15 @@ class Orders:
     def addStatic(self, node: Node) -> None:
         """Dial a node for ever, this address of it first."""
         self._post(partial(self._change, partial(self._dialer.addStatic, node)))
+
+    def stopDialing(self, node: Node) -> None:
+        """Dial a node no more; a connection with it stays."""
+        self._post(partial(self._change, partial(self._dialer.plan.remove_static, node.node_id)))
+
+    def setBootnodes(self, nodes: Sequence[Node]) -> None:
+        """Begin with these nodes, and dial them where there are no peers."""
+        self._post(partial(self._change, partial(self._dialer.plan.set_bootnodes, nodes)))
+        self._post(partial(self._discovery.setBootnodes, nodes))
 
     def setTrusted(self, node: Node, trusted: bool) -> None:
         """Trust a node, or no longer; a connection of it that is there is told."""
@@ -104,13 +116,13 @@ class Orders:
                 LocalProtocolError("noDial is set: this node makes no outbound connection, not even one by connect()")
             )
         peer = self._peers.get(node.node_id)
-        if peer is not None and not peer.isLeaving and self._isIdle():
+        if peer is not None and not peer.isLeaving and self._runLoop.isIdle:
             return succeed(peer)
         return Deferred.fromCoroutine(self._connect(node))
 
     async def _connect(self, node: Node) -> Peer:
         nodeId = node.node_id
-        if not self._isIdle():
+        if not self._runLoop.isIdle:
             await self._turn()  # behind the orders that were given before
         while (peer := self._peers.get(nodeId)) is not None:
             if not peer.isLeaving:

@@ -30,7 +30,7 @@ from devp2p_tx.core.crypto.secp256k1 import PublicKey, RandomBytes
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.dialing.places import Places
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.core.enr.url import format_node
+from devp2p_tx.core.enr.url import format_node, node_text
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
@@ -54,6 +54,7 @@ from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.crossing import awaitProofs
+from devp2p_tx.node.descriptors import DescriptorWatch, checkLimit
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, Subscription
@@ -63,6 +64,7 @@ from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
 from devp2p_tx.node.nopeers import NoPeersNotice
 from devp2p_tx.node.notices import PeerNotices
+from devp2p_tx.node.ordering import TakesOrders
 from devp2p_tx.node.orders import Orders, checkIsNode
 from devp2p_tx.node.peer import DIALED, Conn, ConnectionFlags, Peer, addressIP
 from devp2p_tx.node.runloop import RunLoop
@@ -81,12 +83,13 @@ class Stage(Enum):
 
 class _Phase(Enum):
     NEW = auto()
+    OPENED = auto()
     RUNNING = auto()
     STOPPING = auto()
     STOPPED = auto()
 
 
-class Server(service.Service):
+class Server(TakesOrders, service.Service):
     """
     A node: listens, dials, keeps peers.
 
@@ -125,6 +128,7 @@ class Server(service.Service):
         self._reactor = reactor
         self._seconds: Callable[[], float] = seconds or secondsOf(reactor)
         self._phase = _Phase.NEW
+        self._opening: Deferred[None] | None = None
         self._loop = RunLoop(reactor)
         self._post = self._loop.post
         self._selfId = config.key.public_key.node_id
@@ -180,9 +184,7 @@ class Server(service.Service):
             self._names,
             via=None if config.dialVia is None else parseVia(config.dialVia),
         )
-        self._orders = Orders(
-            self._peers, self._conns, self._dialer, self._peerSet, self._post, lambda: self._loop.isIdle
-        )
+        self._orders = Orders(self._peers, self._conns, self._dialer, self._peerSet, self._loop, self._discovery)
         tried = Tried(config, self.metrics, self._discovery, self._names, plan)
         self._noPeers = NoPeersNotice(reactor, self._seconds, self._peers.values(), tried.text)
         self._trustedAddresses = TrustedAddresses(config.trustedNodes)
@@ -191,9 +193,26 @@ class Server(service.Service):
         faults = CapabilityFaults(self._seconds, self.metrics)
         self._make = partial(RLPxProtocol, config.key, reactor, randomBytes, metrics=self.metrics, faults=faults)
         self._listeners = Listeners(reactor, config.key, self._accepting)
+        self._descriptors = DescriptorWatch(reactor)
         self._info = NodeInfo(config, self._discovery, self._listeners, self._nat)
 
     # Start and stop.
+
+    def privilegedStartService(self) -> None:
+        """
+        Open all sockets: see C{IService}. What becomes of that is told by L{startService}, which does it if this was
+        not called.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        if self._phase is _Phase.NEW:
+            self._phase = _Phase.OPENED
+            self._opening = Deferred.fromCoroutine(self._open())
+
+    async def _open(self) -> None:
+        for listen in self.config.listens:
+            await self._listeners.listen(listen)
+        there = self._listeners
+        self._discovery.open(there.listening, lambda: there.versions, there.isLocal)
 
     def startService(self) -> Deferred[None]:
         """
@@ -206,7 +225,7 @@ class Server(service.Service):
             L{devp2p_tx.node.opening.CannotOpen}, L{devp2p_tx.errors.InvalidAddress}, L{devp2p_tx.errors.ProxyError},
             L{ServerStopped}, or L{LocalProtocolError} (it ran before).
         """
-        if self._phase is not _Phase.NEW:
+        if self._phase not in (_Phase.NEW, _Phase.OPENED):
             failed: Deferred[None] = Deferred()
             failed.errback(LocalProtocolError("a Server runs once: make another"))
             return failed
@@ -241,8 +260,7 @@ class Server(service.Service):
         if not self.config.listens and self.config.noDial:
             _log.warn("the server will neither dial nor listen")
         try:
-            for listen in self.config.listens:
-                await self._listeners.listen(listen)
+            await (self._opening or self._open())
             self._begin()
         except Exception:
             self._reportFailedStart(Failure())
@@ -250,9 +268,10 @@ class Server(service.Service):
             raise
 
     def _begin(self) -> None:
-        """Everything that listens over TCP is open: open the rest, and begin to dial."""
-        there = self._listeners
-        self._discovery.start(there.listening, lambda: there.versions, there.isLocal)
+        """All sockets are open: begin to look for nodes, and to dial."""
+        checkLimit(self.config)
+        self._descriptors.start()
+        self._discovery.start()
         self._nat.start(*self._discovery.sockets)
         for node in self.config.staticNodes:
             self._dialer.addStatic(node)
@@ -266,6 +285,7 @@ class Server(service.Service):
         if addresses := self._listeners.addresses:
             _log.info("listening at {addresses}", addresses=", ".join(addresses))
         _log.info("node {enode}", enode=format_node(self.self()))
+        _log.info("node record {enr}", enr=node_text(self._discovery.self()))
 
     def stopService(self) -> Deferred[None]:
         """
@@ -280,9 +300,12 @@ class Server(service.Service):
         self._dropped.addErrback(lambda _: None)  # it was logged
         if self._phase is _Phase.NEW:
             self._phase = _Phase.STOPPED
-            self._started.fire(Failure(ServerStopped("the server was stopped before it started")))
+            self._started.fire(_neverStarted())
             self._stopped.fire(None)
-        elif self._phase is _Phase.RUNNING:
+        elif self._phase in (_Phase.OPENED, _Phase.RUNNING):
+            if self._opening is not None and self._phase is _Phase.OPENED:
+                self._opening.addErrback(lambda _: None)  # startService would have told
+                self._started.fire(_neverStarted())
             self._phase = _Phase.STOPPING
             super().stopService()  # type: ignore[no-untyped-call]
             Deferred.fromCoroutine(self._stop()).addErrback(_logFailure)
@@ -296,6 +319,7 @@ class Server(service.Service):
                 [
                     ("the warning about no peers", self._noPeers.stop),
                     ("the notices of peers", self._notices.stop),
+                    ("the watch over open files", self._descriptors.stop),
                     ("orders that are under way", self._orders.stop),
                     ("taking connections", self._accepting.close),
                     *self._listeners.close(),
@@ -483,49 +507,6 @@ class Server(service.Service):
         """How many peers there are."""
         return len(self._peers)
 
-    def addPeer(self, node: Node) -> None:
-        """
-        Make a node static: it is dialed for ever. A node that is static already and comes with another address is
-        dialed there first, and at its other addresses where that fails; up to
-        L{MAX_ADDRESSES<devp2p_tx.core.dialing.statics.MAX_ADDRESSES>} are kept.
-
-        @raise TypeError: C{node} is no L{Node}.
-        """
-        checkIsNode(node, "addPeer")
-        self._orders.addStatic(node)
-
-    def removePeer(self, node: Node) -> Deferred[None]:
-        """
-        Dial a node no more, and end each connection with it: peer, dial or handshake. C{connect()} calls that wait for
-        it fail with L{PeerDisconnected<devp2p_tx.errors.PeerDisconnected>}. The node may connect to us again.
-
-        @return: fires when it is no peer any more, after all subscribers were told.
-        @raise TypeError: C{node} is no L{Node}.
-        """
-        checkIsNode(node, "removePeer")
-        return self._orders.remove(node)
-
-    def addTrustedPeer(self, node: Node) -> None:
-        """
-        Trust a node from now on: it counts against no limit, whether it is a peer already or not; see
-        L{TrustedAddresses<devp2p_tx.node.inbound.TrustedAddresses>} for where it is past rate limits.
-
-        @raise TypeError: C{node} is no L{Node}.
-        """
-        checkIsNode(node, "addTrustedPeer")
-        self._trustedAddresses.trust(node)
-        self._orders.setTrusted(node, True)
-
-    def removeTrustedPeer(self, node: Node) -> None:
-        """
-        Trust a node no longer; it stays a peer if it is one, and counts as others do.
-
-        @raise TypeError: C{node} is no L{Node}.
-        """
-        checkIsNode(node, "removeTrustedPeer")
-        self._trustedAddresses.distrust(node.node_id)
-        self._orders.setTrusted(node, False)
-
     def connect(self, node: Node) -> Deferred[Peer]:
         """
         Dial a node once, now.
@@ -593,6 +574,10 @@ class Server(service.Service):
 def _close(transport: RLPxProtocol) -> Deferred[BaseException]:
     transport.disconnect(DisconnectReason.CLIENT_QUITTING)
     return transport.whenEnded()
+
+
+def _neverStarted() -> Failure:
+    return Failure(ServerStopped("the server was stopped before it started"))
 
 
 def _logFailure(failure: Failure) -> None:

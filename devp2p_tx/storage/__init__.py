@@ -1,5 +1,5 @@
 """
 What outlives the process: the key, and what is known of other nodes.
 
-Public modules: C{keyfile}, C{memory}, C{sqlite}.
+Public modules: C{datadirectory}, C{keyfile}, C{memory}, C{sqlite}.
 """

@@ -162,6 +162,7 @@ class SQLiteNodeStore(MemoryNodeStore):
         @raise sqlite3.DatabaseError: it is damaged or no database.
         @raise _ForeignFile: it is somebody else's database.
         """
+        _make_private(self.path)
         self._connection = connection = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         connection.text_factory = _decode_text
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -239,6 +240,20 @@ class SQLiteNodeStore(MemoryNodeStore):
         if self._failing:
             self._failing = False
             self._warn(f"node database {self.path} can be written again")
+
+
+def _make_private(path: str) -> None:
+    """
+    See to it that the file is for its owner alone; its log gets the same permissions.
+
+    Where that cannot be done SQLite says what is wrong.
+    """
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
 
 
 _Batch = tuple[_Table, Rows[Any], list[Key]]

@@ -22,7 +22,7 @@ from devp2p_tx.net.listening.families import familyName
 from devp2p_tx.node import advertising
 from devp2p_tx.node.peer import addressIP
 from devp2p_tx.node.server import Server
-from devp2p_tx.tap import Options
+from devp2p_tx.tap.options import Options
 
 #: As many nodes as a test may have.
 NUMBERS = range(1, 100)
@@ -71,7 +71,7 @@ def main() -> None:
     options.parseOptions(["--node-key-hex", keyOf(number).secret.hex(), *sys.argv[2:]])
     observer = FilteringLogObserver(textFileLogObserver(sys.stdout), [options.logPredicate])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    server = Server(options.serverConfig)
+    server = Server(options.serverConfig(keyOf(number)))
     teller = Teller(server)
 
     def failed(failure: Failure) -> None:

@@ -555,5 +555,5 @@ class VersionTests(DiscoveryTestCase):
     def test_no_version(self) -> None:
         """A socket would be opened, and used by nobody; where discovery is off, none is."""
         error = self.assertRaises(ValueError, self.make, 2, discoveryVersions=[])
-        self.assertEqual(str(error), "discovery is on, but without a version: it has v4 and v5")
+        self.assertEqual(str(error), "discoveryVersions: discovery is on, so one version at least is wanted: v4, v5")
         self.make(2, discovery=False, discoveryVersions=[])

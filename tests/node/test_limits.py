@@ -40,9 +40,9 @@ class ConfigTests(ServerTestCase):
     def test_out_of_range(self) -> None:
         """Each number has a least value, which the sentence names."""
         for field, value, sentence in [
-            ("maxPeers", -1, "the number of peers is 0 or more, not -1"),
-            ("maxPendingPeers", 0, "the number of pending peers is 1 or more, not 0"),
-            ("dialRatio", 0, "the dial ratio is 1 or more, not 0"),
+            ("maxPeers", -1, "maxPeers: want a whole number from 0, not -1"),
+            ("maxPendingPeers", 0, "maxPendingPeers: want a whole number from 1, not 0"),
+            ("dialRatio", 0, "dialRatio: want a whole number from 1, not 0"),
         ]:
             error = self.assertRaises(ValueError, ServerConfig, KEY, **{field: value})
             self.assertEqual(str(error), sentence)
@@ -51,7 +51,7 @@ class ConfigTests(ServerTestCase):
         """Two versions of a capability are two; twice the same is a mistake."""
         ServerConfig(KEY, [EchoCapability(version=1), EchoCapability(version=2), EchoCapability("other")])
         error = self.assertRaises(ValueError, ServerConfig, KEY, [EchoCapability(), EchoCapability()])
-        self.assertEqual(str(error), "capability echo/1 is given twice")
+        self.assertEqual(str(error), "capabilities: echo/1 is given twice")
 
     def test_client_name(self) -> None:
         """Who we are, where, and in which Python; an identity stands second."""

@@ -15,7 +15,7 @@ from devp2p_tx.node import leavers as leaversModule
 from devp2p_tx.node import notices as noticesModule
 from devp2p_tx.node.leavers import MAX_NAMED, capabilitiesText
 from devp2p_tx.node.nopeers import NO_PEERS_INTERVAL, SETTLED
-from devp2p_tx.tap import formatJSON
+from devp2p_tx.tap.logs import formatJSON
 from devp2p_tx.testing import Stage
 from tests.node.support import ServerTestCase, addressOf, node
 

@@ -197,7 +197,7 @@ class SourceTests(ServerTestCase):
     def test_settings(self) -> None:
         """Objects of another kind, and names that are taken, are refused with a sentence."""
         error = self.assertRaises(TypeError, ServerConfig, keyOf(1), nodeSources=["dns"])
-        self.assertIn("nodeSources takes INodeSources, not 'dns'", str(error))
+        self.assertIn("nodeSources: want INodeSources, not 'dns'", str(error))
         for names in (["dns"], ["anchors"], ["mine", "mine"]):
             error = self.assertRaises(ValueError, ServerConfig, keyOf(1), nodeSources=[Source(name) for name in names])
             self.assertIn(f"the name {names[0]!r} is taken", str(error))
@@ -310,4 +310,4 @@ class MapperTests(ServerTestCase):
     def test_settings(self) -> None:
         """What is neither a text nor a mapper is refused with a sentence."""
         error = self.assertRaises(TypeError, ServerConfig, keyOf(1), nat=42)
-        self.assertEqual(str(error), "nat takes a text or an IPortMapper, not 42")
+        self.assertEqual(str(error), "nat: want a text or an IPortMapper, not 42")

@@ -8,17 +8,23 @@ import os
 import stat
 from pathlib import Path
 from random import Random
+from unittest.mock import Mock, patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.storage import keyfile
-from devp2p_tx.storage.keyfile import KeyFileError, load_key, load_or_create_key, parse_key
+from devp2p_tx.storage.keyfile import KeyFileError, create_key, load_key, load_or_create_key, parse_key
 
 SECRET = "45a915e4d060149eb4365960e6a7a45f334393093061116b197e3240065ff2d8"
 KEY = PrivateKey(bytes.fromhex(SECRET))
 ORDER = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"
 GARBAGE = ["", "0x", SECRET[:-1], SECRET + "00", "zz" * 32, "00" * 32, ORDER, f"{SECRET}\n{SECRET}", "é" * 64]
+
+
+def _readOnly(descriptor: int) -> object:
+    """What the system says of a file system that is mounted read-only."""
+    return Mock(f_flag=os.ST_RDONLY)
 
 
 def modeOf(path: Path) -> int:
@@ -80,7 +86,32 @@ class LoadingTests(KeyFileTestCase):
             self.write(SECRET, mode)
             sentence = self.sentence()
             self.assertIn(f"is open to other users (mode {mode:04o}): chmod 600 it", sentence)
+            self.assertIn("--node-key-hex or DEVP2P_NODE_KEY_HEX", sentence)
             self.assertNotIn(SECRET, sentence)
+
+    def test_not_ours_to_change(self) -> None:
+        """A secret that a supervisor mounts: its owner is another, or nothing can be written there."""
+        for mode in (0o440, 0o444, 0o640, 0o644):
+            self.write(SECRET, mode)
+            for patched, value in (("geteuid", lambda: 4321), ("fstatvfs", _readOnly)):
+                warnings: list[str] = []
+                with patch.object(keyfile.os, patched, value):
+                    self.assertEqual(load_key(self.path, warnings.append).secret, KEY.secret)
+                [warning] = warnings
+                self.assertIn(f"{self.path} is open to other users (mode {mode:04o}), and is used all", warning)
+                self.assertIn("--node-key-hex", warning)
+                self.assertNotIn(SECRET, warning)
+
+    def test_not_ours_and_private(self) -> None:
+        """Then there is nothing to warn of."""
+        self.write(SECRET, 0o400)
+        with patch.object(keyfile.os, "geteuid", lambda: 4321):
+            self.assertEqual(load_key(self.path, self.fail).secret, KEY.secret)
+
+    def test_garbage_in_a_mounted_secret(self) -> None:
+        self.write("garbage", 0o444)
+        with patch.object(keyfile.os, "geteuid", lambda: 4321):
+            self.assertIn("64 hex digits", str(self.assertRaises(KeyFileError, load_key, self.path, self.fail)))
 
     def test_open_to_others_before_its_contents(self) -> None:
         """That comes first, also for a file that holds no key."""
@@ -143,12 +174,19 @@ class CreatingTests(KeyFileTestCase):
         load_or_create_key(self.path)
         self.assertEqual(modeOf(self.path), 0o600)
 
-    def test_parents(self) -> None:
-        """The folders above are made, and are for the owner alone."""
-        path = self.folder / "a" / "b" / "nodekey"
-        key = load_or_create_key(path)
-        self.assertEqual(load_key(path).secret, key.secret)
-        self.assertEqual(modeOf(path.parent) & 0o077, 0)
+    def test_no_folder_is_made(self) -> None:
+        """A folder that is not there is a typing error, and no place for a new identity."""
+        path = self.folder / "typo" / "nodekey"
+        self.assertEqual(
+            self.sentence(path),
+            f"cannot make the node key {path}: there is no directory {self.folder}/typo; make it, or correct the path",
+        )
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_creating_replaces_nothing(self) -> None:
+        self.write(SECRET)
+        self.assertRaises(FileExistsError, create_key, self.path)
+        self.assertEqual(load_key(self.path).secret, KEY.secret)
 
     def test_every_key_is_another(self) -> None:
         """By default the randomness is the system's."""
@@ -200,7 +238,7 @@ class CreatingTests(KeyFileTestCase):
         """A file where a folder should be."""
         self.write(SECRET)
         path = self.path / "nodekey"
-        self.assertEqual(self.sentence(path), f"cannot read the node key {path}: Not a directory")
+        self.assertEqual(self.sentence(path), f"cannot make the node key {path}: Not a directory")
 
     def test_name_too_long(self) -> None:
         """A name that no file can have."""
@@ -213,5 +251,5 @@ class CreatingTests(KeyFileTestCase):
             raise PermissionError(13, "Permission denied")
 
         self.patch(keyfile.os, "stat", refused)
-        self.patch(keyfile.os, "mkdir", refused)
+        self.patch(keyfile, "mkstemp", refused)
         self.assertIn("Permission denied", self.sentence(self.folder / "a" / "nodekey"))

@@ -115,6 +115,10 @@ class DialPlan:
         self._static.pop(node_id, None)
         self.places.set_static(node_id, False)
 
+    def set_bootnodes(self, nodes: Iterable[Node]) -> None:
+        """Dial these, in turn, when there are no peers."""
+        self._bootnodes = deque(nodes)
+
     def is_static(self, node_id: bytes) -> bool:
         """Whether a node is dialed for ever."""
         return node_id in self._static

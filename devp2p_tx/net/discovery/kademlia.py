@@ -7,13 +7,13 @@ What the core knows of packets and of the table comes together here:
   - A refresh begins with remembered nodes and bootnodes, then looks up our own id and random ones.
   - Lookups and random walks (L{devp2p_tx.net.discovery.lookups}) ask through here, and the table learns what they hear.
 
-The path of an answer to a stranger makes no Deferred and no log entry. There is one delayed call, for whatever is due
-first.
+The path of an answer to a stranger makes no Deferred and no log entry. One delayed call serves whatever is due first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from random import Random, SystemRandom
 from time import monotonic, time
@@ -258,6 +258,11 @@ class KademliaNode:
         else:
             maybeDeferred(edge.close).addErrback(_logFailure).addCallback(stopped.fire)
 
+    def setBootnodes(self, nodes: Iterable[Node]) -> None:
+        """Begin with these nodes from now on: the table is refreshed at once."""
+        self.bootnodes.nodes = list(nodes)
+        self._run(self._refresh())
+
     @property
     def isRunning(self) -> bool:
         """Whether it was started, and not stopped."""
@@ -435,10 +440,8 @@ class KademliaNode:
     def _seeds(self) -> list[Node]:
         found = []
         for text in self._store.seeds(SEED_COUNT, SEED_MAX_AGE, int(self._unixTime()), self._random):
-            try:
+            with suppress(InvalidNode):  # somebody else wrote into the database
                 found.append(self._inOurFamilies(parse_node(text)))
-            except InvalidNode:  # somebody else wrote into the database
-                continue
         return found
 
     def _inOurFamilies(self, node: Node) -> Node:

@@ -51,7 +51,6 @@ from devp2p_tx.errors import (
 )
 from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.reactortime import secondsOf
-from devp2p_tx.net.rlpx.allocator import keepFreedMemory
 from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
 
@@ -74,7 +73,6 @@ MAX_QUEUED = 32 * 1024 * 1024
 
 _NOTHING = memoryview(b"")
 
-keepFreedMemory()
 
 #: What handles the messages of a channel: their receiver, the first code on the wire, the counters, the channel.
 _Route = tuple[Callable[[int, bytes], object], int, list[int], list[int], Channel]

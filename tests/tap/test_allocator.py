@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.rlpx.allocator}.
+Tests for L{devp2p_tx.tap.allocator}.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import devp2p_tx
 #: system, once all had been there, and how much memory (KiB) was taken beforehand.
 PROGRAM = """
 import resource
+import sys
 
 def usage():
     return resource.getrusage(resource.RUSAGE_SELF)
@@ -24,9 +25,11 @@ def usage():
 def come_and_go():
     return [b"x" * (1 << 20) for _ in range(3)]
 
-import devp2p_tx.net.rlpx.channels
-before = usage().ru_maxrss
 import devp2p_tx.net.rlpx.protocol
+import devp2p_tx.tap.allocator
+before = usage().ru_maxrss
+if sys.argv[1:]:
+    devp2p_tx.tap.allocator.keepFreedMemory()
 taken = usage().ru_maxrss - before
 come_and_go()
 faults = usage().ru_minflt
@@ -37,12 +40,24 @@ print(usage().ru_minflt - faults, taken)
 
 
 class TestFreedMemory(SynchronousTestCase):
-    def test_kept(self) -> None:
-        """Memory that large messages had is there for the next ones, and none is taken before the first."""
+    def measure(self, *arguments: str) -> tuple[int, int]:
+        """How many pages came from the system, and how much memory was taken beforehand."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         environment["PYTHONPATH"] = str(Path(devp2p_tx.__file__).parents[1])
-        done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
         self.assertEqual(done.stderr, "")
         faults, taken = map(int, done.stdout.split())
+        return faults, taken
+
+    def test_kept(self) -> None:
+        """Memory that large messages had is there for the next ones, and none is taken before the first."""
+        faults, taken = self.measure("keep")
         self.assertLess(faults, 2_000)
         self.assertLess(taken, 8_192)
+
+    def test_importing_changes_nothing(self) -> None:
+        """A program that embeds the node keeps the allocator that it had; only the command-line node asks for more."""
+        faults, _ = self.measure()
+        self.assertGreater(faults, 20_000)
