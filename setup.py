@@ -40,8 +40,6 @@ REQUIRED = [
     f"safe-pysha3>=1.0.5; {PYSHA3_WHEELS}",
     "rlp>=4.0.1",
     "cramjam>=2.9",
-    "treq>=25.5",
-    "defusedxml>=0.7.1",
     "ifaddr>=0.2.0",
     "zope.interface>=8",
 ]

@@ -32,8 +32,17 @@ def _systemInterfaces() -> list[IPv4Interface | IPv6Interface]:
     except OSError as error:
         _log.warn("cannot see which networks this host is in: {error}", error=error)
         return []
-    texts = (each.ip if each.is_IPv4 else each.ip[0] for each in addresses)
-    return [ip_interface(f"{text}/{each.network_prefix}") for text, each in zip(texts, addresses, strict=True)]
+    return list(dict.fromkeys(found for each in addresses if (found := _interface(each)) is not None))
+
+
+def _interface(address: Any) -> IPv4Interface | IPv6Interface | None:
+    """What the library tells, as an interface; C{None} if it cannot be: the others count all the same."""
+    text = address.ip if address.is_IPv4 else address.ip[0]
+    try:
+        return ip_interface(f"{text}/{address.network_prefix}")
+    except ValueError as error:
+        _log.debug("an address of this host cannot be read: {error}", error=error)
+        return None
 
 
 def addressesOf(reactor: Any) -> list[IPAddress]:

@@ -86,11 +86,21 @@ class _Collecting:
 
 def _lookUp(reactor: Any, name: str) -> Deferred[list[IPAddress]]:
     """The addresses, in the system's order, which prefers what it can reach; none after L{RESOLVE_TIMEOUT}."""
+    if not _canBeAskedFor(name):
+        return succeed([])
     complete: Deferred[list[IPAddress]] = Deferred()
     complete.addTimeout(RESOLVE_TIMEOUT, reactor)
     complete.addErrback(_none)
     reactor.nameResolver.resolveHostName(_Collecting(complete), name)
     return complete
+
+
+def _canBeAskedFor(name: str) -> bool:
+    """Return whether a text can be a host name: the system's resolver fails at others in a way that nobody catches."""
+    try:
+        return bool(name.encode("idna")) and "\0" not in name
+    except UnicodeError:  # an empty label, or one of more than 63 bytes
+        return False
 
 
 def _none(failure: Failure) -> list[IPAddress]:

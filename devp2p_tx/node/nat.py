@@ -8,8 +8,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import LOOPBACK, PRIVATE, IPAddress, kinds
 from devp2p_tx.core.crypto.keccak import keccak256
@@ -23,6 +24,10 @@ from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
 from devp2p_tx.node.config import ServerConfig
 
 _log = Logger()
+
+
+_CURE = "ports that are mapped by hand can be told with --nat extip:ADDRESS"
+_STUN_CURE = "another server can be named with --nat stun:HOST:PORT"
 
 
 class MappedCallback(Protocol):
@@ -111,6 +116,7 @@ class PortMapping:
         self._off = "turned off"
         self._known: IPAddress | None = None
         self._unsaid = ""
+        self._trouble = ""
 
     def start(self, tcp: tuple[IPAddress, int] | None, udp: tuple[IPAddress, int] | None) -> None:
         """
@@ -132,10 +138,18 @@ class PortMapping:
         self._loop.start()
 
     def stop(self) -> Deferred[None]:
-        """End, and delete what is mapped; fires when that is done, or takes too long."""
-        if self._loop is None:
+        """End, and delete what is mapped; fires when that is done, or takes too long; never fails."""
+        loop = self._loop
+        if loop is None:
             return succeed(None)
-        return self._loop.stop().addBoth(lambda _: self._finder.close())
+        return maybeDeferred(loop.stop).addBoth(self._stopped, "mapping", self._finder.close).addBoth(self._stopped)
+
+    @staticmethod
+    def _stopped(result: object, what: str = "asking", then: Callable[[], Any] = lambda: None) -> Any:
+        """One step of the end is over; however that came about, the next one follows."""
+        if isinstance(result, Failure):
+            _log.failure("{what} for port mappings cannot be stopped", result, what=what)
+        return maybeDeferred(then)
 
     @property
     def ip(self) -> IPAddress | None:
@@ -203,6 +217,34 @@ class PortMapping:
             why=why,
         )
         self._tell()
+
+    def changed(self) -> None:
+        """See L{MappingObserver}: one sentence when something fails that our user wants, and one when nothing does."""
+        before, self._trouble = self._trouble, self._failing()
+        if bool(before) == bool(self._trouble):
+            return
+        mechanism = str(self.info()["mechanism"])
+        if not self._trouble:
+            _log.info("nat={mechanism} works again", mechanism=mechanism)
+            return
+        # By default a way is looked for, and there may be none: of a host without NAT there is nothing to mend.
+        level = LogLevel.info if mechanism == Mechanism.ANY.value else LogLevel.warn
+        _log.emit(
+            level,
+            "nat={mechanism}: {trouble}; it is tried again from time to time, and {cure}",
+            mechanism=mechanism,
+            trouble=self._trouble,
+            cure=_STUN_CURE if mechanism.startswith(Mechanism.STUN.value) else _CURE,
+        )
+
+    def _failing(self) -> str:
+        assert self._loop is not None
+        errors = (
+            f"{port.transport.name} port {port.internal} is not mapped: {port.error}"
+            for port in self._loop.ports
+            if port.error and port.held is None
+        )
+        return self._loop.error or next(errors, "")
 
     def _mapperName(self) -> str:
         return self._loop.mapper.name if self._loop is not None and self._loop.mapper is not None else ""

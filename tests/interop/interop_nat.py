@@ -55,7 +55,7 @@ class MechanismTests:
 
     async def isReached(self: Any, node: NodeProgram, told: Event) -> tuple[NodeProgram, Event]:
         """A peer outside dials in by what the node told; the peer, and what the node tells of it."""
-        peer = await self.node(self.outside(2))
+        peer = await self.node(self.outside(2), noDial=False)
         peer.command("dial", enode=told["enode"])
         return peer, await node.expect("add", id=peer.id, inbound=True)
 
@@ -71,7 +71,7 @@ class MechanismTests:
         """Without a mapping the same dial fails: it is the mapping that lets it in."""
         await self.startDaemon(**self.protocols)
         node = await self.node(self.inside(2), nat="none")
-        peer = await self.node(self.outside(2))
+        peer = await self.node(self.outside(2), noDial=False)
         ready = await node.says('"event": "ready", "enode": "([^"@]*)@')
         peer.command("dial", enode=f"{ready[1]}@{OUTER}:{PORT}")
         await peer.expect("undialed")
@@ -102,14 +102,16 @@ class MechanismTests:
             await self.daemon.says(f"remove port mapping {PORT} {transport} because it has expired")
 
     async def test_routerRestarts(self: Any) -> None:
-        """A router that comes back has forgotten all; the same ports are mapped again."""
-        node, _ = await self.mapped(timing={"poll": 1, "retry": 1})
+        """A router that comes back has forgotten all; the same ports are mapped again, and nothing else changes."""
+        node, told = await self.mapped(timing={"poll": 1, "retry": 1})
         await self.daemon.says(self.poll, times=6)  # a clock that goes back by less proves nothing
         await self.stopDaemon()
         self.assertEqual(self.redirects(), set())
         await self.startDaemon(**self.protocols)
-        await self.daemon.says(self.request)
-        await self.isReached(node, await self.isMapped(node))
+        for request in (self.request, self.request.replace("TCP", "UDP").replace("tcp", "udp")):
+            await self.daemon.says(request)
+        await self.isReached(node, told)
+        self.assertEqual(self.redirects(), redirectsTo(2))
 
     async def test_addressChanges(self: Any) -> None:
         """A router that is given another address while all runs: the record says that one, signed anew for it once."""

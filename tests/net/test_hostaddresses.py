@@ -64,6 +64,19 @@ class SystemTests(SynchronousTestCase):
         self.patch(ifaddr, "get_adapters", lambda: [SimpleNamespace(ips=ips)])
         self.assertEqual(networksOf(object(), ""), [ip_network("10.1.0.0/16"), ip_network("fe80::/64")])
 
+    def test_bad_entries(self) -> None:
+        """What cannot be read costs only itself; what is there twice counts once."""
+        ips = [
+            SimpleNamespace(ip="10.1.2.3", is_IPv4=True, network_prefix=16),
+            SimpleNamespace(ip="10.1.2.3", is_IPv4=True, network_prefix=99),
+            SimpleNamespace(ip="", is_IPv4=True, network_prefix=16),
+            SimpleNamespace(ip=("fe80::1%", 0, 2), is_IPv4=False, network_prefix=64),
+            SimpleNamespace(ip="10.1.2.3", is_IPv4=True, network_prefix=16),
+            SimpleNamespace(ip="10.7.2.3", is_IPv4=True, network_prefix=16),
+        ]
+        self.patch(ifaddr, "get_adapters", lambda: [SimpleNamespace(ips=ips)])
+        self.assertEqual(list(map(str, interfacesOf(object()))), ["10.1.2.3/16", "10.7.2.3/16"])
+
     def test_refused(self) -> None:
         """Where the system does not tell, there are none."""
 

@@ -292,6 +292,23 @@ class FailureTests(HostNamesTestCase):
         self.assertEqual(self.resolve(), ["34.1.1.2"])
 
 
+class NoNameTests(HostNamesTestCase):
+    """Texts that are no names."""
+
+    def test_not_asked_for(self) -> None:
+        """They have no address, at once; the system, which would break, is not asked, and one line says it."""
+        for name in ("a" * 64 + ".example", "a..b", "", "a\0b", "x" * 300):
+            self.assertEqual(self.successResultOf(self.names.resolve(name)), [])
+        self.assertEqual(self.reactor.asked, [])
+        self.assertEqual(len(self.lines(LogLevel.warn)), 5)
+
+    def test_asked_for(self) -> None:
+        """What can be a name is asked for, in other scripts as well, and with a dot at its end."""
+        for name in ("b\u00fccher.example", "boot.example.", "a_b.example", "a" * 63):
+            self.names.resolve(name)
+        self.assertEqual(len(self.reactor.asked), 4)
+
+
 class StopTests(HostNamesTestCase):
     """The end."""
 

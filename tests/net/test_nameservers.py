@@ -6,19 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from devp2p_tx.core.dnstree.building import make_tree
 from devp2p_tx.errors import NameLookupError
 from devp2p_tx.net import nameservers
+from devp2p_tx.net.discovery.dnstree import DNSTrees
 from devp2p_tx.net.nameservers import MAX_DATAGRAM, MAX_LOOKUP, MAX_TRY, REST, NameServers
 from devp2p_tx.testing import MemoryNetwork
+from tests.core.dnstree.examples import KEY
+from tests.net.discovery.test_dnstree import DOMAIN, record, url
 
 OURS, FIRST, SECOND = "192.0.2.1", "192.0.2.53", "2001:db8::53"
 NAME = "n.example"
@@ -66,11 +72,17 @@ class PlayedServer(DatagramProtocol):
             self.transport.write(answer, addr)
 
     def listen(self, reactor: Any, address: str, port: int = 53) -> tuple[Any, Any]:
-        """Be there, over UDP and TCP; the two ports."""
-        udp = reactor.listenUDP(port, self, interface=address, maxPacketSize=MAX_DATAGRAM)
+        """Be there, over UDP and TCP; the two ports. Of C{port} 0 any that is free for both."""
         factory: Any = Factory.forProtocol(lambda: _OverTCP(self))
         factory.noisy = False
-        return udp, reactor.listenTCP(udp.getHost().port, factory, interface=address)
+        for _ in range(20):
+            tcp = reactor.listenTCP(port, factory, interface=address)
+            number = tcp.getHost().port
+            try:
+                return reactor.listenUDP(number, self, interface=address, maxPacketSize=MAX_DATAGRAM), tcp
+            except CannotListenError:
+                tcp.stopListening()
+        raise AssertionError("no port is free for both")
 
 
 class _OverTCP(Int16StringReceiver):
@@ -400,6 +412,38 @@ class AnswerTests(NameServersTestCase):
         self.failureResultOf(looking)
 
 
+class TreeTests(NameServersTestCase):
+    """A list of nodes, whose first name server is dead, and whose second one answers some names over TCP alone."""
+
+    def test_tree(self) -> None:
+        """Its nodes come; the dead server costs time once."""
+        self.second.listen(self.network.host(SECOND), SECOND)
+        found = make_tree(1, [record(number) for number in range(1, 5)]).sign(KEY).to_txt(DOMAIN)
+
+        def answer(message: dns.Message) -> dns.Message:
+            text = found.get(str(message.queries[0].name))
+            if text is None:
+                return coded(dns.ENAME)(message)
+            message.answers = [dns.RRHeader(DOMAIN, dns.TXT, ttl=60, payload=dns.Record_TXT(text.encode()))]
+            return message
+
+        self.second.change = lambda message: (
+            truncated(message) if str(message.queries[0].name) == DOMAIN else answer(message)
+        )
+        self.second.change_over_tcp = answer
+        trees = DNSTrees([url()], self.ours, self.ours.seconds, Random(1), lambda: self.servers)
+        self.addCleanup(trees.stop)
+        nodes = set()
+        asked = trees.next()
+        self.network.advance(MAX_TRY + 0.1)
+        for _ in range(12):
+            nodes.add(self.successResultOf(asked))
+            asked = trees.next()
+            self.network.advance(1)
+        self.assertEqual(len(nodes), 4)
+        self.assertEqual(self.second.asked_over_tcp, [NAME])
+
+
 class SocketTests(TestCase):
     """On real sockets of this host."""
 
@@ -451,8 +495,10 @@ class SocketTests(TestCase):
         from twisted.internet import reactor
 
         server = PlayedServer(b"six")
-        for port in server.listen(reactor, "::1", nameservers.DNS_PORT):
+        ports = server.listen(reactor, "::1", 0)
+        for port in ports:
             self.addCleanup(port.stopListening)
+        self.patch(nameservers, "DNS_PORT", ports[0].getHost().port)
         for address in ("0::1", "0:0:0:0:0:0:0:1", "::1"):
             self.assertEqual(await self.found(address), [b"six"])
 

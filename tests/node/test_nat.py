@@ -188,7 +188,7 @@ class MappedTests(MappingTestCase):
         self.successResultOf(stopped)
 
     def test_quiet(self) -> None:
-        """A line for each mapping, and for the address; none when they are renewed; one when one is lost, or back."""
+        """A line for each mapping, and for the address; none when they are renewed, or the router is restarted."""
         router = self.router()
         self.start(1)
         self.moment(3600)
@@ -197,10 +197,7 @@ class MappedTests(MappingTestCase):
         self.assertEqual(self.lines(), first)
         router.started = self.network.clock.seconds()
         self.moment(TIMING.poll + 1)
-        lost = [
-            f"{each} port {PORT} is not mapped to port {PORT} any more: the router forgot it" for each in ("TCP", "UDP")
-        ]
-        self.assertEqual(self.lines(), [*first, *lost, *mapped])
+        self.assertEqual(self.lines(), first)
         self.assertEqual(self.lines(LogLevel.warn), [])
 
     def isBehindAnother(self, outer: str) -> None:
@@ -269,17 +266,27 @@ class UnmappedTests(MappingTestCase):
         self.assertEqual(self.info(), {"mechanism": "none", "state": "off", "error": "turned off"})
 
     def test_nobody(self) -> None:
-        """Without a router the reason is told where it is asked for, and not in the log."""
+        """Without a router the reason is told where it is asked for, and in one sentence in the log."""
         server = self.start(1)
         self.assertEqual(self.info()["state"], "searching")
         self.moment(10)
         info = self.info()
         self.assertEqual((info["state"], info["router"], info["externalIP"]), ("failed", None, None))
         self.assertTrue(info["error"].startswith("no natpmp router discovered: no answer from"))
-        self.assertEqual(self.lines() + self.lines(LogLevel.warn), [])
+        self.moment(1200)
+        self.assertEqual(
+            (self.lines(), self.lines(LogLevel.warn)),
+            (
+                [],
+                [
+                    f"nat=natpmp: {info['error']}; it is tried again from time to time, and ports that are mapped by "
+                    "hand can be told with --nat extip:ADDRESS"
+                ],
+            ),
+        )
         labels = {"mechanism": "natpmp", "action": "search"}
-        self.assertEqual(server.metrics.value("nat_attempts", **labels), 1)
-        self.assertEqual(server.metrics.value("nat_failures", **labels, reason="no answer"), 1)
+        self.assertEqual(server.metrics.value("nat_attempts", **labels), 5)
+        self.assertEqual(server.metrics.value("nat_failures", **labels, reason="no answer"), 5)
         self.assertIsNone(self.record()[0])
 
     def test_found_later(self) -> None:
@@ -289,6 +296,7 @@ class UnmappedTests(MappingTestCase):
         self.router()
         self.moment(TIMING.retry)
         self.assertEqual(self.record(), (ip_address(OUTER), PORT, PORT))
+        self.assertEqual((len(self.lines(LogLevel.warn)), self.lines()[-1]), (1, "nat=natpmp works again"))
 
     def test_refused(self) -> None:
         """A router that refuses: why stands beside each port."""
@@ -343,6 +351,11 @@ class UnmappedTests(MappingTestCase):
         self.assertEqual(router.script.asked, [])
         self.assertIn("@11.0.0.9:", self.servers[1].nodeInfo()["enode"])
 
+    def test_fixed_anywhere(self) -> None:
+        """What the user gives is taken as it is, for a network on one host as well."""
+        self.start(1, nat="extip:127.0.0.1")
+        self.assertEqual((self.info()["state"], self.info()["externalIP"]), ("known", "127.0.0.1"))
+
     def test_given_up(self) -> None:
         """A router that is back, and maps nothing any more: its ports are forgotten, too."""
         router = self.router()
@@ -357,7 +370,10 @@ class UnmappedTests(MappingTestCase):
         """While no server answers the address is not known."""
         self.start(1, nat="stun:10.0.0.99:3478")
         self.moment(10)
-        self.assertEqual((self.info()["state"], self.info()["error"]), ("unknown", "STUN requests failed"))
+        why = "STUN requests failed: 10.0.0.99:3478: no answer from 10.0.0.99 within 3.5 s"
+        self.assertEqual((self.info()["state"], self.info()["error"]), ("unknown", why))
+        cure = "it is tried again from time to time, and another server can be named with --nat stun:HOST:PORT"
+        self.assertEqual(self.lines(LogLevel.warn), [f"nat=stun:10.0.0.99:3478: {why}; {cure}"])
         self.assertIsNone(self.record()[0])
 
     def test_wrong_words(self) -> None:

@@ -35,8 +35,7 @@ from devp2p_tx.core.dnstree.entries import (
     find_entry,
     parse_url,
 )
-from devp2p_tx.core.dnstree.tree import RECHECK_INTERVAL as RECHECK_INTERVAL
-from devp2p_tx.core.dnstree.tree import NoEntry, Subtree, WalkedTree
+from devp2p_tx.core.dnstree.tree import RECHECK_INTERVAL, NoEntry, Subtree, WalkedTree
 from devp2p_tx.core.enr.record import Record
 
 #: Entries that are kept, of all trees together, those that cannot be read included.

@@ -2,26 +2,23 @@
 The Internet Gateway Device of UPnP, versions 1 and 2: the description of a device, and the SOAP messages to its service
 WANIPConnection or WANPPPConnection.
 
-XML of strangers is read with all that expands or refers elsewhere forbidden. Names count without their namespaces:
-routers get these wrong.
+What routers write is read tolerantly: see L{devp2p_tx.core.nat.xml}. Names count without their prefixes, in any
+letters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import ItemsView, Mapping
+from http import HTTPStatus
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 from xml.sax.saxutils import escape
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
-
 from devp2p_tx.core.nat.ssdp import is_inside
+from devp2p_tx.core.nat.xml import Element, read
 from devp2p_tx.errors import InvalidRouterAnswer, RouterRefused
-
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
 
 #: The services that map ports, the best first, and how they are called in logs.
 SERVICES = {
@@ -34,9 +31,56 @@ CHOOSES_PORTS = "urn:schemas-upnp-org:service:WANIPConnection:2"
 #: So many services of one device are looked at, and so many characters of a value read.
 MAX_SERVICES, MAX_VALUE = 8, 256
 
-#: Why a router says no (WANIPConnection:2, section 2.5).
-NO_SUCH_ENTRY, CONFLICT, ONLY_PERMANENT_LEASES, ONLY_SAME_PORTS = 714, 718, 725, 724
+#: Why a router says no (WANIPConnection:2, section 2.5; UPnP Device Architecture 1.1, section 3.2.2).
+INVALID_ACTION, INVALID_ARGUMENTS, ACTION_FAILED, NOT_IMPLEMENTED, NOT_AUTHORIZED = 401, 402, 501, 602, 606
+NO_SUCH_ENTRY, CONFLICT, ONLY_SAME_PORTS, ONLY_PERMANENT_LEASES = 714, 718, 724, 725
+WILDCARD_SOURCE, WILDCARD_PORT, ONLY_ANY_REMOTE_HOST, ONLY_ANY_EXTERNAL_PORT = 715, 716, 726, 727
+NO_MAPS_AVAILABLE, OTHER_CONFLICT, NO_MAPPING_FOUND, READ_ONLY, WILDCARD_INTERNAL, INCONSISTENT = (
+    728,
+    729,
+    730,
+    731,
+    732,
+    733,
+)
 
+#: What a user can do about an error, where its own text does not say.
+ADVICE = {
+    NOT_AUTHORIZED: "the router does not let this host map ports: allow it in the router's settings for UPnP",
+    ONLY_ANY_EXTERNAL_PORT: "the router maps all ports or none: map the port by hand",
+    NO_MAPS_AVAILABLE: "the router's table is full: remove mappings that are not used in the router's settings",
+    OTHER_CONFLICT: "another setting of the router uses this port",
+    READ_ONLY: "the router's mappings cannot be changed: map the port by hand",
+}
+#: The names of errors that some routers send in place of their numbers.
+_CODES = {
+    "invalidaction": INVALID_ACTION,
+    "invalidargs": INVALID_ARGUMENTS,
+    "actionfailed": ACTION_FAILED,
+    "optionalactionnotimplemented": NOT_IMPLEMENTED,
+    "actionnotauthorized": NOT_AUTHORIZED,
+    "nosuchentryinarray": NO_SUCH_ENTRY,
+    "wildcardnotpermittedinsrcip": WILDCARD_SOURCE,
+    "wildcardnotpermittedinextport": WILDCARD_PORT,
+    "conflictinmappingentry": CONFLICT,
+    "sameportvaluesrequired": ONLY_SAME_PORTS,
+    "onlypermanentleasessupported": ONLY_PERMANENT_LEASES,
+    "remotehostonlysupportswildcard": ONLY_ANY_REMOTE_HOST,
+    "externalportonlysupportswildcard": ONLY_ANY_EXTERNAL_PORT,
+    "noportmapsavailable": NO_MAPS_AVAILABLE,
+    "conflictwithothermechanisms": OTHER_CONFLICT,
+    "portmappingnotfound": NO_MAPPING_FOUND,
+    "readonly": READ_ONLY,
+    "wildcardnotpermittedinintport": WILDCARD_INTERNAL,
+    "inconsistentparameters": INCONSISTENT,
+}
+
+#: What says of a service's NAT that it is off, and of its connection that it is up.
+OFF, CONNECTED = ("0", "false", "no"), "connected"
+
+_SERVICE = re.compile(r"urn:schemas-upnp-org:service:WAN(IP|PPP)Connection:([0-9]{1,3})", re.IGNORECASE)
+_WITHOUT_RESULTS = ("AddPortMapping", "DeletePortMapping")
+_NUMBER = re.compile(r"[0-9]{1,5}")
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _ENCODING = "http://schemas.xmlsoap.org/soap/encoding/"
 
@@ -45,7 +89,7 @@ class Service(NamedTuple):
     """
     A service that maps ports.
 
-    @ivar type: one of L{SERVICES}.
+    @ivar type: one of L{SERVICES}, or a later version, spelled as the device spells it.
     @ivar url: where to send requests.
     """
 
@@ -55,12 +99,32 @@ class Service(NamedTuple):
     @property
     def name(self) -> str:
         """Its short name, such as C{IGDv2-IP2}."""
-        return SERVICES[self.type]
+        return SERVICES.get(self.type) or self.type.rpartition("service:")[2]
+
+    @property
+    def chooses_ports(self) -> bool:
+        """Whether it can choose a port by itself (C{AddAnyPortMapping}), as version 2 and later can."""
+        match = _SERVICE.fullmatch(self.type)
+        return match is not None and match[1].upper() == "IP" and int(match[2]) >= 2
 
     @property
     def host(self) -> str:
         """The address of the device."""
         return urlsplit(self.url).hostname or ""
+
+
+class Arguments:
+    """The arguments of an answer, by their names in any letters; one that is not there is empty."""
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        self._values = {name.lower(): value for name, value in (values or {}).items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._values.get(name.lower(), "")
+
+    def items(self) -> ItemsView[str, str]:
+        """Names, in lower case, and values."""
+        return self._values.items()
 
 
 def read_description(document: bytes, location: str, network: IPv4Network) -> list[Service]:
@@ -71,14 +135,45 @@ def read_description(document: bytes, location: str, network: IPv4Network) -> li
     @param network: no URL outside of it is followed, nor any to another host than the description's.
     @raise InvalidRouterAnswer: it is no XML, or not harmless.
     """
-    root = _parse(document)
-    base = _join(location, _text(root, "URLBase"))
-    found = []
-    for element in _named(root, "service"):
-        kind, url = _text(element, "serviceType"), _join(base, _text(element, "controlURL"))
-        if kind in SERVICES and is_inside(url, network) and urlsplit(url).hostname == urlsplit(location).hostname:
-            found.append(Service(kind, url))
-    return sorted(found, key=lambda service: list(SERVICES).index(service.type))[:MAX_SERVICES]
+    root = read(document)
+    base = root.child_text("URLBase")
+    found: dict[Service, None] = {}
+    for element in root.named("service"):
+        kind = element.child_text("serviceType")[:MAX_VALUE]
+        url = _control_url(element.child_text("controlURL"), base, location, network)
+        if _SERVICE.fullmatch(kind) and url is not None:
+            found[Service(kind, url)] = None
+    return sorted(found, key=_rank)[:MAX_SERVICES]
+
+
+def _rank(service: Service) -> tuple[bool, int]:
+    match = _SERVICE.fullmatch(service.type)
+    assert match is not None
+    return match[1].upper() != "IP", -int(match[2])
+
+
+def _control_url(url: str, base: str, location: str, network: IPv4Network) -> str | None:
+    """
+    Where a service is asked: at the URL as it is meant at C{base}; else as it is meant at the description's own; else
+    at its path on the description's host, since some routers name another of their addresses. C{None} if there is none.
+    """
+    host = urlsplit(location).hostname
+    for at, reference in ((_join(location, base), url), (location, url), (location, _path(url))):
+        joined = _join(at, reference) if reference else ""
+        if is_inside(joined, network) and urlsplit(joined).hostname == host:
+            return joined
+    return None
+
+
+def _path(url: str) -> str:
+    """What follows the host of a URL of HTTP; empty for another one."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme != "http":
+        return ""
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def soap_request(service: str, action: str, arguments: Mapping[str, object]) -> bytes:
@@ -96,19 +191,51 @@ def soap_action(service: str, action: str) -> str:
     return f'"{service}#{action}"'
 
 
-def read_soap(document: bytes, action: str) -> dict[str, str]:
+def read_soap(document: bytes, action: str, status: int = HTTPStatus.OK) -> Arguments:
     """
-    The arguments of an answer, by their names.
+    The arguments of an answer.
 
-    @raise RouterRefused: it is an error of UPnP.
+    Success without a document is an answer to an action that has no results: some routers say no more.
+
+    @param status: the status of the answer.
+    @raise RouterRefused: it is an error of UPnP, or another status than success.
     @raise InvalidRouterAnswer: it is something else, or no XML, or not harmless.
     """
-    root = _parse(document)
-    for fault in _named(root, "UPnPError"):
-        raise RouterRefused(_number(_text(fault, "errorCode")), _text(fault, "errorDescription") or "no reason given")
-    for answer in _named(root, f"{action}Response"):
-        return {_local_name(each): _clean(each.text) for each in answer}
+    succeeded = 200 <= status < 300
+    if succeeded and action in _WITHOUT_RESULTS and not document.strip(b"\0 \t\r\n"):
+        return Arguments()
+    try:
+        root = read(document)
+    except InvalidRouterAnswer:
+        if succeeded:
+            raise
+        raise RouterRefused(0, f"HTTP status {status}") from None
+    _raise_fault(root)
+    if not succeeded:
+        raise RouterRefused(0, f"HTTP status {status}")
+    for answer in root.named(f"{action}Response"):
+        return Arguments({each.name: _clean(each.text) for each in answer.children})
     raise InvalidRouterAnswer(f"an answer to {action} without {action}Response")
+
+
+def _raise_fault(root: Element) -> None:
+    """
+    @raise RouterRefused: there is an error.
+    """
+    for fault in root.named("UPnPError"):
+        text = _clean(fault.child_text("errorDescription"))
+        code = _code(fault.child_text("errorCode"), text)
+        raise RouterRefused(code, ": ".join(filter(None, (text, ADVICE.get(code, "")))) or "no reason given")
+    for fault in root.named("Fault"):
+        raise RouterRefused(0, _clean(fault.child_text("faultstring")) or "no reason given")
+
+
+def _code(number: str, text: str) -> int:
+    """The number of an error; 0 if it is not known."""
+    if found := _NUMBER.search(number):
+        return int(found[0])
+    names = ("".join(each for each in name.lower() if each.isalpha()) for name in (number, text))
+    return next((_CODES[name] for name in names if name in _CODES), 0)
 
 
 def _join(base: str, url: str) -> str:
@@ -119,30 +246,5 @@ def _join(base: str, url: str) -> str:
         return ""
 
 
-def _parse(document: bytes) -> Element:
-    try:
-        root: Element = fromstring(document.strip(), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:  # LookupError: an unknown encoding
-        raise InvalidRouterAnswer(f"bad XML: {type(error).__name__}") from None
-    return root
-
-
-def _named(root: Element, name: str) -> Iterable[Element]:
-    return (each for each in root.iter() if _local_name(each) == name)
-
-
-def _local_name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
-def _text(parent: Element, name: str) -> str:
-    """The text of the first child of that name; empty if there is none."""
-    return next((_clean(child.text) for child in parent if _local_name(child) == name), "")
-
-
-def _clean(text: str | None) -> str:
-    return "".join(each for each in (text or "").strip()[:MAX_VALUE] if each.isprintable())
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+def _clean(text: str) -> str:
+    return "".join(each for each in text.strip()[:MAX_VALUE] if each.isprintable())

@@ -51,7 +51,8 @@ class MapAnswer(NamedTuple):
     A port was mapped.
 
     @ivar epoch: how long the router has known its mappings (seconds).
-    @ivar ip: the outer address.
+    @ivar ip: the outer address; C{None} of a mapping that was deleted, or if it cannot be ours, as while the router's
+        own connection is down.
     """
 
     epoch: int
@@ -75,14 +76,16 @@ def announce_request(client: IPv4Address) -> bytes:
 
 def map_request(wanted: Mapping, client: IPv4Address, secret: bytes, ip: IPAddress | None = None) -> bytes:
     """
-    Asks for a mapping, or to delete it, with the lifetime 0.
+    Asks for a mapping, or to delete it, with the lifetime 0: then no port and no address are wished for (RFC 6887,
+    section 15.1, with erratum 3621).
 
     @param client: our address, as the router sees it.
     @param secret: see L{nonce}.
     @param ip: the outer address to wish for.
     """
-    outer = _packed(ip) if isinstance(ip, IPv4Address) else _ANY_ADDRESS
-    data = _MAP_DATA.pack(nonce(secret, wanted), wanted.transport, wanted.internal, wanted.external, outer)
+    outer = _packed(ip) if isinstance(ip, IPv4Address) and wanted.lifetime else _ANY_ADDRESS
+    external = wanted.external if wanted.lifetime else 0
+    data = _MAP_DATA.pack(nonce(secret, wanted), wanted.transport, wanted.internal, external, outer)
     return _REQUEST.pack(_VERSION, _MAP, int(wanted.lifetime), _packed(client)) + data
 
 
@@ -105,7 +108,7 @@ def read_mapped(datagram: bytes, wanted: Mapping, secret: bytes) -> MapAnswer | 
     Read the answer to a L{map_request}; C{None} if it is the answer to something else.
 
     @raise RouterRefused: the result is no success.
-    @raise InvalidRouterAnswer: it is too short, or names no port, or no address.
+    @raise InvalidRouterAnswer: it is too short, or names no port.
     """
     if len(datagram) >= _HEAD.size + _MAP_DATA.size:
         theirs, transport, internal, *_ = _MAP_DATA.unpack_from(datagram, _HEAD.size)
@@ -123,7 +126,10 @@ def read_mapped(datagram: bytes, wanted: Mapping, secret: bytes) -> MapAnswer | 
         return MapAnswer(epoch, mapping, None)
     if not (external and lifetime):
         raise InvalidRouterAnswer(f"mapped port {internal} to port {external} for {lifetime} s")
-    return MapAnswer(epoch, mapping, outer_address(IPv6Address(ip)))
+    try:
+        return MapAnswer(epoch, mapping, outer_address(IPv6Address(ip)))
+    except InvalidRouterAnswer:
+        return MapAnswer(epoch, mapping, None)
 
 
 def _read_head(datagram: bytes, opcode: int) -> tuple[int, int] | None:

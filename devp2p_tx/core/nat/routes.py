@@ -65,10 +65,11 @@ def _routes(table: str, byteorder: str) -> Iterator[_Route]:
             interface, destination, gateway, flags, _, _, metric, mask = fields[:8]
             up = int(flags, 16)
             network = IPv4Network((_address(destination, byteorder), str(_address(mask, byteorder))))
+            route = _Route(interface, network, _address(gateway, byteorder) if up & _GATEWAY else None, int(metric))
         except ValueError:
             continue
         if up & _UP:
-            yield _Route(interface, network, _address(gateway, byteorder) if up & _GATEWAY else None, int(metric))
+            yield route
 
 
 def _address(digits: str, byteorder: str) -> IPv4Address:

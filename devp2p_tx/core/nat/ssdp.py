@@ -5,6 +5,7 @@ network, and answers that say where a device describes itself.
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network
 from urllib.parse import urlsplit
 
@@ -15,13 +16,24 @@ MAX_URL = 512
 #: How long devices may wait before they answer (seconds).
 MAX_WAIT = 2
 
-#: Internet gateway devices, versions 1 and 2, and the parts of them that know the services we want.
+#: Internet gateway devices, versions 1 and 2, the parts of them that know the services we want, and these services:
+#: there are routers that answer for one of them alone.
 TARGETS = (
     "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
     "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
     "urn:schemas-upnp-org:device:WANConnectionDevice:1",
     "urn:schemas-upnp-org:device:WANConnectionDevice:2",
+    "urn:schemas-upnp-org:service:WANIPConnection:1",
+    "urn:schemas-upnp-org:service:WANPPPConnection:1",
 )
+
+#: What answers: with any version, in any letters. A root device of another kind says so in its description.
+_GATEWAY = re.compile(
+    r"urn:schemas-upnp-org:(device:(InternetGateway|WANConnection|WAN)Device|service:WAN(IP|PPP)Connection):[0-9]{1,3}"
+    r"|upnp:rootdevice|ssdp:all",
+    re.IGNORECASE,
+)
+_SUCCESS = re.compile(r"HTTP/1\.[0-9][ \t]+200\b", re.IGNORECASE)
 
 
 def search_request(target: str) -> bytes:
@@ -47,12 +59,12 @@ def read_answer(datagram: bytes, source: IPv4Address, network: IPv4Network) -> s
     """
     if source not in network:
         return None
-    status, *lines = datagram.decode("utf-8", "replace").split("\r\n")
-    if status.split()[:2] != ["HTTP/1.1", "200"]:
+    status, *lines = datagram.decode("utf-8", "replace").lstrip().split("\n")
+    if not _SUCCESS.match(status):
         return None
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     url = headers.get("location", "")
-    if headers.get("st") not in TARGETS or not is_inside(url, network):
+    if not _GATEWAY.fullmatch(headers.get("st", "").strip('"')) or not is_inside(url, network):
         return None
     return url
 

@@ -14,6 +14,7 @@ from devp2p_tx.core.proxy.onion import onion_key
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.listening.adopted import checkAdopted
 from devp2p_tx.net.listening.families import separateFamilies
+from devp2p_tx.net.listening.inherited import inheritedEndpoint
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.net.proxy.tor import ControlPort, OnionEndpoint, requireTor
 
@@ -106,7 +107,9 @@ def _twisted(reactor: IReactorCore, description: str) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString  # takes over LISTEN_FDS, so not before it is wanted
 
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(separateFamilies(reactor), description)
+        endpoint = inheritedEndpoint(reactor, description)
+        if endpoint is None:
+            endpoint = serverFromString(separateFamilies(reactor), description)
         checkAdopted(endpoint)
     except (ValueError, TypeError, LookupError, OSError, AttributeError) as error:  # each kind of endpoint has its own
         raise InvalidAddress(

@@ -18,7 +18,7 @@ ROUTES = Path("/proc/net/route")
 def findGateway() -> Gateway | None:
     """The default gateway; C{None} if there is none, or the system does not tell as Linux does."""
     try:
-        found = default_gateway(ROUTES.read_text("ascii"))
+        found = default_gateway(ROUTES.read_text("ascii", "replace"))
         if found is None:
             return None
         ip, network = found

@@ -8,32 +8,39 @@ Rules:
     one, is told like a new mapping: what we announce is never wrong for longer than it takes to hear of it.
   - A renewal that failed is tried again soon; what is mapped counts as mapped meanwhile, as it probably is. Past
     L{MAX_FAILURES} failures in a row it is deleted and forgotten.
-  - Our outer address is asked for every now and then. If it changed, or nobody answers, or the router has forgotten a
-    mapping, all of them are renewed at once.
+  - Our outer address is asked for every now and then. If it changed, or nobody answers, all mappings are renewed at
+    once; so is one that the router has forgotten, which counts as mapped unless that fails: what a router says of its
+    memory is not always so.
+  - A mapper that makes a mistake, or does not answer at all, has failed like one that refuses.
   - At the end mappings are deleted side by side, also one that was just being asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.core.nat.ports import Mapping, Transport
-from devp2p_tx.errors import PortMappingError
+from devp2p_tx.core.nat.ports import Mapping, Transport, outer_address
+from devp2p_tx.errors import PortMappingError, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.nat.finding import attempt
 
 #: So many renewals of a mapping may fail in a row.
 MAX_FAILURES = 5
-#: How long the deleting at the end may take (seconds).
-STOP_TIMEOUT = 3.0
+#: How long a mapper may take for anything (seconds); ours take less.
+CALL_TIMEOUT = 60.0
+#: How long the deleting at the end may take, and before that whatever was under way, to end (seconds).
+STOP_TIMEOUT, END_TIMEOUT = 3.0, 0.5
+#: The longest life of a mapping that is believed (seconds): that of NAT-PMP and PCP.
+MAX_LIFE = float((1 << 32) - 1)
 #: However short a life a router grants, this is how long a renewal waits (seconds).
 MIN_REFRESH = 1.0
 
@@ -73,6 +80,9 @@ class MappingObserver(Protocol):
     def lost(self, mapping: Mapping, why: str) -> None:
         """A mapping is no more."""
 
+    def changed(self) -> None:
+        """Something was tried: C{error} of the loop, or of a port, may be another."""
+
 
 class MappedPort:
     """
@@ -86,6 +96,7 @@ class MappedPort:
     @ivar error: why the last try failed; empty if it did not.
     @ivar due: when it is to be mapped, or renewed, on the same clock.
     @ivar failures: how many renewals failed in a row.
+    @ivar isForgotten: whether the router says that it has forgotten the mapping.
     @ivar asked: what is being asked for.
     """
 
@@ -97,6 +108,7 @@ class MappedPort:
         self.error = ""
         self.due = 0.0
         self.failures = 0
+        self.isForgotten = False
         self.asked: Mapping | None = None
 
 
@@ -143,21 +155,33 @@ class MappingLoop:
         self._running = Deferred.fromCoroutine(self._run()).addErrback(self._ended)
 
     def _ended(self, failure: Failure) -> None:
-        if not self._stopping:
+        if not (self._stopping and failure.check(CancelledError)):
             _log.failure("the mapping of ports", failure)
 
     def stop(self) -> Deferred[None]:
-        """End; fires when mappings are deleted, or after L{STOP_TIMEOUT} seconds."""
+        """End; fires when mappings are deleted, or after L{END_TIMEOUT} and L{STOP_TIMEOUT} seconds; never fails."""
         self._stopping = True
-        if self._running is not None:
-            self._running.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._running is not None:
-            await self._running
+        try:
+            await self._end()
+        except Exception:  # of a mapper that somebody else wrote
+            _log.failure("what the port mapper was doing cannot be ended")
         mappings = [mapping for port in self.ports if (mapping := port.held or port.asked)]
         await gatherResults([Deferred.fromCoroutine(self._deleteLast(each)) for each in mappings], consumeErrors=True)
+
+    async def _end(self) -> None:
+        """Cancel what is under way; a mapper that goes on all the same is not waited for."""
+        if self._running is None:
+            return
+        ended: Deferred[None] = Deferred()
+        self._running.addBoth(lambda _: None if ended.called else ended.callback(None))
+        self._running.cancel()
+        try:
+            await ended.addTimeout(END_TIMEOUT, self._reactor)
+        except TimeoutError:
+            _log.error("the port mapper goes on although it was cancelled; it is not waited for")
 
     async def _deleteLast(self, mapping: Mapping) -> None:
         deleting = Deferred.fromCoroutine(self._delete(mapping)).addTimeout(STOP_TIMEOUT, self._reactor)
@@ -171,11 +195,30 @@ class MappingLoop:
     async def _delete(self, mapping: Mapping) -> None:
         assert self.mapper is not None
         try:
-            await attempt(self._metrics, self.mapper.mechanism, "delete", self.mapper.deleteMapping(mapping))
+            await self._ask(self.mapper, "delete", self.mapper.deleteMapping, mapping)
         except PortMappingError as error:
             _log.debug(
                 "{mapper} does not delete {mapping}: {error}", mapper=self.mapper.name, mapping=mapping, error=error
             )
+
+    async def _ask(self, mapper: IPortMapper, action: str, asking: Callable[..., Deferred[T]], *arguments: Any) -> T:
+        """
+        Have a mapper do something, and count it.
+
+        @raise PortMappingError: it did not, in time.
+        """
+        doing = maybeDeferred(asking, *arguments).addTimeout(CALL_TIMEOUT, self._reactor)
+        return await attempt(self._metrics, mapper.mechanism, action, doing.addErrback(self._mistaken, mapper, action))
+
+    @staticmethod
+    def _mistaken(failure: Failure, mapper: IPortMapper, action: str) -> NoReturn:
+        """What a mapper may fail with, as it is; a mistake is logged, and is a failure like others."""
+        if failure.check(CancelledError, PortMappingError):
+            failure.raiseException()
+        if failure.check(TimeoutError):
+            raise RouterSilent(f"no answer within {CALL_TIMEOUT:g} s")
+        _log.failure("{mapper} fails at {action} in an unexpected way", failure, mapper=mapper.name, action=action)
+        raise PortMappingError(f"unexpected {type(failure.value).__name__}: {failure.getErrorMessage()}")
 
     # The loop.
 
@@ -191,6 +234,7 @@ class MappingLoop:
                 self.error = ""
                 await self._keep(self.mapper)
                 self.mapper = None
+            self._observer.changed()
             await deferLater(self._reactor, self._timing.retry)
 
     def _goOn(self) -> None:
@@ -215,6 +259,7 @@ class MappingLoop:
             if mapper.mapsPorts and not any(port.held for port in ports):
                 self._addressIs(None)
                 return
+            self._observer.changed()
             next = min([self._nextPoll, *(port.due for port in ports)])
             await deferLater(self._reactor, max(0.0, next - self._seconds()))
 
@@ -230,7 +275,8 @@ class MappingLoop:
     async def _renew(self, mapper: IPortMapper, port: MappedPort) -> None:
         port.asked = Mapping(port.transport, port.internal, port.wish, self._timing.lease)
         try:
-            made = await attempt(self._metrics, mapper.mechanism, "map", mapper.addMapping(port.asked))
+            made = await self._ask(mapper, "map", mapper.addMapping, port.asked)
+            _check(made)
         except PortMappingError as error:
             self._goOn()
             await self._failed(mapper, port, str(error))
@@ -239,9 +285,9 @@ class MappingLoop:
         port.asked = None
 
     def _made(self, port: MappedPort, made: Mapping) -> None:
-        now, lifetime = self._seconds(), made.lifetime
+        now, lifetime = self._seconds(), min(made.lifetime, MAX_LIFE)
         before, port.held, port.wish = port.held, made, made.external
-        port.error, port.failures = "", 0
+        port.error, port.failures, port.isForgotten = "", 0, False
         port.expires = now + lifetime
         port.due = now + max(MIN_REFRESH, min(self._timing.refresh, lifetime / 2))
         if before is None or before.external != made.external:
@@ -253,6 +299,9 @@ class MappingLoop:
         _log.debug("{mapper} does not map port {port}: {why}", mapper=mapper.name, port=port.internal, why=why)
         if port.held is None:
             return
+        if port.isForgotten:
+            self._lose(port, f"the router forgot it, and does not map it again: {why}")
+            return
         port.due = min(port.due, self._seconds() + max(MIN_REFRESH, port.held.lifetime / 4))
         port.failures += 1
         if port.failures > MAX_FAILURES:
@@ -262,7 +311,7 @@ class MappingLoop:
             port.wish = 0
 
     def _lose(self, port: MappedPort, why: str) -> None:
-        lost, port.held, port.failures = port.held, None, 0
+        lost, port.held, port.failures, port.isForgotten = port.held, None, 0, False
         assert lost is not None
         self._observer.lost(lost, why)
 
@@ -270,7 +319,7 @@ class MappingLoop:
         """Ask where we are, and whether the router still knows of us."""
         self._nextPoll = self._seconds() + self._timing.poll
         try:
-            ip = await attempt(self._metrics, mapper.mechanism, "address", mapper.externalIP())
+            ip = _checkAddress(await self._ask(mapper, "address", mapper.externalIP), mapper)
         except PortMappingError as error:
             self._goOn()
             self.error = str(error)
@@ -284,12 +333,12 @@ class MappingLoop:
         self._addressIs(ip)
         for port in ports:
             if port.held is not None and not await self._isKept(mapper, port.held):
-                self._lose(port, "the router forgot it")
-                port.due = self._seconds()
+                _log.debug("{mapper} forgot {mapping}", mapper=mapper.name, mapping=port.held)
+                port.isForgotten, port.due = True, self._seconds()
 
     async def _isKept(self, mapper: IPortMapper, mapping: Mapping) -> bool:
         try:
-            return await mapper.hasMapping(mapping)
+            return await self._ask(mapper, "check", mapper.hasMapping, mapping)
         except PortMappingError:
             self._goOn()
             return True
@@ -298,3 +347,23 @@ class MappingLoop:
         if ip != self.ip:
             self.ip = ip
             self._observer.addressIs(ip)
+
+
+def _checkAddress(ip: IPAddress, mapper: IPortMapper) -> IPAddress:
+    """
+    The outer address that a mapper says, ours or one that somebody else wrote; what maps nothing may say any, such as
+    that which the user gave.
+
+    @raise PortMappingError: it cannot be.
+    """
+    if not isinstance(ip, (IPv4Address, IPv6Address)):
+        raise PortMappingError(f"says that our outer address is {ip!r}")
+    return outer_address(ip) if mapper.mapsPorts else ip
+
+
+def _check(made: Mapping) -> None:
+    """
+    @raise PortMappingError: nothing can have been mapped like that.
+    """
+    if not (isinstance(made, Mapping) and 0 < made.external <= 0xFFFF and made.lifetime > 0):
+        raise PortMappingError(f"says that it mapped {made!r}")

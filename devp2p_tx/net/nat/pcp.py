@@ -73,8 +73,10 @@ class PCPRouter:
             await self._announce(PATIENCE)
         elif (await self._map(made)).mapping.external != made.external:
             self._generations.pop(made.transport, None)
-        if made is None or self._outer is None:
+        if made is None:
             raise InvalidRouterAnswer("tells our outer address only when it maps a port")
+        if self._outer is None:
+            raise InvalidRouterAnswer("tells no outer address that can be ours")
         return self._outer
 
     def addMapping(self, wanted: Mapping) -> Deferred[Mapping]:
@@ -91,7 +93,8 @@ class PCPRouter:
         request = pcp.map_request(wanted, self._local, self._secret, self._outer)
         answer = await self._ask(request, lambda datagram: pcp.read_mapped(datagram, wanted, self._secret), PATIENCE)
         self._epoch.observe(answer.epoch, self._seconds())
-        self._outer = answer.ip or self._outer
+        if wanted.lifetime:
+            self._outer = answer.ip
         return answer
 
     def deleteMapping(self, mapping: Mapping) -> Deferred[None]:

@@ -22,8 +22,8 @@ from devp2p_tx.interfaces import IPortMapper
 from devp2p_tx.net.hostnames import resolveHost
 from devp2p_tx.net.nat.asking import Asker
 
-#: How many servers are asked, at most, before it has failed.
-MAX_SERVERS = 3
+#: How many servers are asked, at most, before it has failed, and how many addresses of each family of a server.
+MAX_SERVERS, MAX_ADDRESSES = 3, 2
 #: How long each try may take (seconds).
 PATIENCE = (0.5, 1.0, 2.0)
 
@@ -61,17 +61,20 @@ class STUNClient:
 
     async def _externalIP(self) -> IPAddress:
         chosen = self._random.sample(self._servers, min(MAX_SERVERS, len(self._servers)))
+        why = []
         for host, port in chosen:
             try:
                 return await self._ask(host, port)
             except PortMappingError as error:
                 _log.debug("STUN server {host}:{port}: {error}", host=host, port=port, error=error)
-        raise RouterSilent("STUN requests failed")
+                why.append(f"{host}:{port}: {error}")
+        raise RouterSilent("STUN requests failed: " + "; ".join(why))
 
     async def _ask(self, host: str, port: int) -> IPAddress:
         addresses = await resolveHost(self._reactor, host)
-        failure: PortMappingError = RouterSilent(f"{host} has no address")
-        for _, address in sorted({ip.version: ip for ip in reversed(addresses)}.items()):  # of each family the first
+        failure: PortMappingError = RouterSilent("it has no address")
+        families = ([ip for ip in dict.fromkeys(addresses) if ip.version == version] for version in (4, 6))
+        for address in (ip for family in families for ip in family[:MAX_ADDRESSES]):
             try:
                 return await self._askAt(address, port)
             except PortMappingError as error:

@@ -75,6 +75,15 @@ class MapTests(SynchronousTestCase):
         self.assertEqual(natpmp.map_request(gone).hex(), "00020000765f000000000000")
         self.assertEqual(natpmp.read_mapped(nat.PMP_TCP_DELETED, gone), (0, gone))
 
+    def test_longer(self) -> None:
+        """Bytes behind an answer do not count."""
+        self.assertEqual(natpmp.read_mapped(nat.PMP_TCP + b"more", TCP), natpmp.read_mapped(nat.PMP_TCP, TCP))
+
+    def test_longer_life(self) -> None:
+        """A life that is longer than was asked for, up to the longest there is."""
+        answer = bytes.fromhex("0082 0000 00000007 765f 765f ffffffff")
+        self.assertEqual(natpmp.read_mapped(answer, TCP), (7, Mapping(Transport.TCP, 30303, 30303, 0xFFFFFFFF)))
+
     def test_something_else_was_granted(self) -> None:
         """Another port, and a shorter life."""
         answer = bytes.fromhex("0082 0000 00000007 765f 8000 00000078")

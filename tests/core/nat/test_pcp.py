@@ -85,12 +85,41 @@ class MapTests(SynchronousTestCase):
         self.assertIsNone(pcp.read_mapped(nat.PCP_NOT_AUTHORIZED, TCP, SECRET))
 
     def test_nothing_was_granted(self) -> None:
-        """No port, no life, or no address, is no success."""
+        """No port, or no life, is no success."""
         noPort = nat.PCP_UDP[:42] + bytes(2) + nat.PCP_UDP[44:]
         noLife = nat.PCP_UDP[:4] + bytes(4) + nat.PCP_UDP[8:]
-        noAddress = nat.PCP_UDP[:-4] + bytes(4)
-        for answer in (noPort, noLife, noAddress, nat.PCP_UDP[:59]):
+        for answer in (noPort, noLife, nat.PCP_UDP[:59]):
             self.assertRaises(InvalidRouterAnswer, pcp.read_mapped, answer, UDP, SECRET)
+
+    def test_no_address(self) -> None:
+        """A mapping without an outer address that can be ours is one all the same."""
+        for address in (bytes(4), bytes((127, 0, 0, 1)), bytes((169, 254, 1, 1)), bytes((224, 0, 0, 1))):
+            answer = pcp.read_mapped(nat.PCP_UDP[:-4] + address, UDP, SECRET)
+            assert answer is not None
+            self.assertEqual((answer.mapping.external, answer.ip), (30303, None))
+        unspecified = pcp.read_mapped(nat.PCP_UDP[:-16] + bytes(16), UDP, SECRET)
+        assert unspecified is not None
+        self.assertIsNone(unspecified.ip)
+
+    def test_to_be_ignored(self) -> None:
+        """Reserved bits and bytes, options behind the answer, and the length of life of an answer to ANNOUNCE."""
+        odd = bytearray(nat.PCP_UDP)
+        odd[2] = odd[12] = odd[23] = odd[37] = odd[39] = 0xFF
+        self.assertEqual(pcp.read_mapped(bytes(odd), UDP, SECRET), pcp.read_mapped(nat.PCP_UDP, UDP, SECRET))
+        option = b"\x03\0\0\4\0\0\0\0"
+        self.assertEqual(pcp.read_mapped(nat.PCP_UDP + option, UDP, SECRET), pcp.read_mapped(nat.PCP_UDP, UDP, SECRET))
+        announced = nat.PCP_ANNOUNCED[:4] + b"\xff" * 4 + nat.PCP_ANNOUNCED[8:] + option
+        self.assertEqual(pcp.read_announced(announced), 0)
+
+    def test_to_be_zero(self) -> None:
+        """Reserved fields of requests; and of a deletion the port and the address (RFC 6887, 15.1, erratum 3621)."""
+        for request in (pcp.announce_request(OURS), pcp.map_request(UDP, OURS, SECRET)):
+            self.assertEqual(request[2:4], bytes(2))
+        self.assertEqual(pcp.map_request(UDP, OURS, SECRET)[37:40], bytes(3))
+        gone = Mapping(Transport.UDP, 30303, 30303, 0)
+        deletion = pcp.map_request(gone, OURS, SECRET, ip_address("11.0.0.1"))
+        self.assertEqual(deletion[4:8], bytes(4))
+        self.assertEqual(deletion[40:].hex(), "765f000000000000000000000000ffff00000000")
 
     def test_deleted(self) -> None:
         """To delete is to ask for no life; what port and address the answer has is of no interest."""

@@ -87,6 +87,24 @@ class DefaultGatewayTests(SynchronousTestCase):
         everything = ("eth0", "0.0.0.0", "0.0.0.0", 1, 5, "0.0.0.0")
         self.assertEqual(found(everything, default("10.0.0.1")), ("10.0.0.1", "10.0.0.1/32"))
 
+    def test_bad_entries(self) -> None:
+        """A line that cannot be read costs only itself, whichever field it is."""
+        good = table(HOME, default("192.168.1.1"))
+        for bad in (
+            "eth0 00000000 XX0200C0 0003 0 0 0 00000000",
+            "eth0 00000000 0102 0003 0 0 0 00000000",
+            "eth0 00000000 010200C0 0003 0 0 x 00000000",
+            "eth0 00000000 010200C0 zzzz 0 0 0 00000000",
+            "eth0 00000000 010200C0 0003 0 0 0 0000FF00FF",
+            "eth0 00000000 010200C0 0003 0 0 0 00FF00FF",
+            "eth0 00000000",
+            "\ufffd\ufffd",
+            "",
+        ):
+            self.assertEqual(
+                default_gateway(_HEAD + bad + "\n" + good.partition("\n")[2], "little"), default_gateway(good, "little")
+            )
+
     @given(st.text(max_size=300), st.sampled_from(("little", "big")))
     def test_nonsense(self, text: str, byteorder: str) -> None:
         """Lines that cannot be read are passed by."""

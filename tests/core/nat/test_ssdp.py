@@ -74,6 +74,17 @@ class AnswerTests(SynchronousTestCase):
             answer = nat.MINIUPNPD_SSDP.replace(b"http://192.168.1.1:5000/rootDesc.xml", url.encode())
             self.assertIsNone(self.read(answer), url)
 
+    def test_forms(self) -> None:
+        """What routers make of an answer: another version of HTTP, other ends of lines, letters and targets."""
+        here = "http://192.168.1.1:80/d.xml"
+        for datagram in (
+            f"HTTP/1.0 200 OK\r\nLocation:{here}\r\nST:upnp:rootdevice\r\n\r\n",
+            f"http/1.1 200\nlocation:   {here}   \nst: urn:schemas-upnp-org:service:WANPPPConnection:1\n\n",
+            f"\r\nHTTP/1.1  200  OK\r\nST: URN:SCHEMAS-UPNP-ORG:DEVICE:INTERNETGATEWAYDEVICE:1\r\nLOCATION: {here}",
+            f'HTTP/1.1 200 OK\r\nST: "ssdp:all"\r\nnonsense\r\nLOCATION: {here}\r\n\0\0',
+        ):
+            self.assertEqual(self.read(datagram.encode()), here, datagram)
+
     def test_other_devices(self) -> None:
         """What is no gateway, or no success, or no answer, is passed by."""
         self.assertIsNone(self.read(nat.MINIUPNPD_SSDP.replace(b"WANConnectionDevice:2", b"MediaServer:1")))

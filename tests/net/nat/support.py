@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-from devp2p_tx.core.nat import igd, ssdp
+from devp2p_tx.core.nat import igd, ssdp, xml
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.core.nat.routes import Gateway
 from devp2p_tx.errors import PortMappingError
@@ -166,6 +166,18 @@ class ScriptedPMP:
         )
 
 
+_ARGUMENTS = (
+    "NewRemoteHost",
+    "NewExternalPort",
+    "NewProtocol",
+    "NewInternalPort",
+    "NewInternalClient",
+    "NewEnabled",
+    "NewPortMappingDescription",
+    "NewLeaseDuration",
+)
+
+
 class ScriptedIGD(Resource):
     """
     A gateway device of UPnP over HTTP.
@@ -188,6 +200,11 @@ class ScriptedIGD(Resource):
         self.refusals: dict[str, list[int]] = {}
         self.answers: dict[str, dict[str, str]] = {
             "GetNATRSIPStatus": {"NewRSIPAvailable": "0", "NewNATEnabled": "1"},
+            "GetStatusInfo": {
+                "NewConnectionStatus": "Connected",
+                "NewLastConnectionError": "ERROR_NONE",
+                "NewUptime": "9",
+            },
             "GetExternalIPAddress": {"NewExternalIPAddress": "11.0.0.1"},
         }
         self.raw: dict[bytes, Callable[[Any], Any]] = {}
@@ -209,7 +226,13 @@ class ScriptedIGD(Resource):
         assert service == self._service
         self.calls.append(action)
         self.times.append(self._seconds())
-        arguments = igd.read_soap(request.content.read().replace(f"u:{action}".encode(), b"u:XResponse"), "X")
+        request_ = xml.read(request.content.read())
+        arguments = {
+            name: argument.text
+            for element in request_.named(action)
+            for name in _ARGUMENTS
+            for argument in element.named(name)
+        }
         refusals = self.refusals.get(action, [])
         code = refusals.pop(0) if refusals else 0
         answer: dict[str, str] | int = code or self.answers.get(action) or getattr(self, f"do{action}")(arguments)

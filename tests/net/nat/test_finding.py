@@ -187,6 +187,15 @@ class GatewayTests(NATTestCase):
             self.table(text)
             self.assertIsNone(findGateway())
 
+    def test_unreadable(self) -> None:
+        """Bytes that are no text, and a directory in place of the file."""
+        self.table("")
+        gateway.ROUTES.write_bytes(b"\xff\xfe\n\xff eth0\n")
+        self.assertIsNone(findGateway())
+        gateway.ROUTES.unlink()
+        gateway.ROUTES.mkdir()
+        self.assertIsNone(findGateway())
+
     def test_local_address(self) -> None:
         """The address of ours that another would see."""
         self.assertEqual(localAddress(IPv4Address("127.0.0.1")), IPv4Address("127.0.0.1"))

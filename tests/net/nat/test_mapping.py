@@ -19,7 +19,17 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.errors import NoRouter, PortMappingError, RouterRefused, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
-from devp2p_tx.net.nat.mapping import MAX_FAILURES, MIN_REFRESH, STOP_TIMEOUT, TIMING, MappedPort, MappingLoop
+from devp2p_tx.net.nat.mapping import (
+    CALL_TIMEOUT,
+    END_TIMEOUT,
+    MAX_FAILURES,
+    MAX_LIFE,
+    MIN_REFRESH,
+    STOP_TIMEOUT,
+    TIMING,
+    MappedPort,
+    MappingLoop,
+)
 from devp2p_tx.testing._clock import VirtualClock
 
 IP, OTHER_IP = ip_address("11.0.0.1"), ip_address("11.0.0.2")
@@ -89,6 +99,7 @@ class LoopTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock, self.metrics = VirtualClock(), Metrics()
         self.told: list[tuple[float, str]] = []
+        self.errors: list[str] = []
         self.mapper = FakeMapper(self.clock, self.mapsPorts)
         self.searches: list[Any] = []
         self.found: Callable[[], Any] = lambda: self.mapper
@@ -129,6 +140,9 @@ class LoopTestCase(SynchronousTestCase):
 
     def lost(self, mapping: Mapping, why: str) -> None:
         self._tell(f"lost {mapping.transport.name} {mapping.external}: {why}")
+
+    def changed(self) -> None:
+        self.errors.append(self.loop.error or next((port.error for port in self.loop.ports if port.error), ""))
 
     def failing(self, kind: str = "no answer") -> None:
         """From now on nothing is mapped."""
@@ -270,12 +284,94 @@ class LifeTests(LoopTestCase):
         self.advance(60)
         self.assertEqual(self.mapper.minutes("address"), [])
 
-    def test_a_mistake_of_ours(self) -> None:
-        """It is logged, and ends the loop."""
-        self.mapper.grant = lambda wanted: ValueError("a mistake")
+    def test_mistakes_of_a_mapper(self) -> None:
+        """One that raises, fails, or returns nonsense is logged, and asked again later like one that refuses."""
+
+        def broken(*_: object) -> Any:
+            raise ValueError("a mistake")
+
+        for mistake in (broken, lambda *_: fail(ValueError("a mistake")), lambda *_: 7 // 0):
+            self.setUp()
+            real = self.mapper.addMapping
+            self.mapper.addMapping = mistake  # type: ignore[method-assign]
+            self.start()
+            self.assertEqual(len(self.flushLoggedErrors(ValueError, ZeroDivisionError)), 1)
+            self.assertIn("unexpected ", self.loop.ports[0].error)
+            self.mapper.addMapping = real  # type: ignore[method-assign]
+            self.advance(6)
+            self.assertEqual(self.told[-2:], [(5, "mapped TCP to 30303"), (5, "at 11.0.0.1")])
+            self.successResultOf(self.loop.stop())
+
+    def test_nonsense_of_a_mapper(self) -> None:
+        """What cannot have been mapped is a failure; a life without end is a long one."""
+        for made in (
+            Mapping(Transport.TCP, 30303, 0, 1200),
+            Mapping(Transport.TCP, 30303, 65536, 1200),
+            Mapping(Transport.TCP, 30303, 30303, 0),
+            "mapped",
+        ):
+            self.setUp()
+            self.mapper.grant = lambda wanted, made=made: made  # type: ignore[misc]
+            self.start()
+            self.assertIn("says that it mapped", self.loop.ports[0].error)
+            self.successResultOf(self.loop.stop())
+        self.setUp()
+        self.mapper.grant = lambda wanted: replace(wanted, external=30303, lifetime=float("inf"))
         self.start()
+        self.assertEqual((self.loop.ports[0].expires, self.loop.ports[0].due), (MAX_LIFE, TIMING.refresh))
+
+    def test_mapper_that_hangs(self) -> None:
+        """It is not waited for, for ever."""
+        self.mapper.grant = lambda wanted: None
+        self.start()
+        self.clock.advance(CALL_TIMEOUT)
+        self.assertEqual(self.loop.ports[0].error, f"no answer within {CALL_TIMEOUT:g} s")
+
+    def test_stop_of_a_mapper_that_goes_on(self) -> None:
+        """A mapper, or a search, that is not to be cancelled does not keep the loop from its end."""
+
+        async def stubborn() -> Any:
+            while True:
+                try:
+                    await Deferred()
+                except CancelledError:
+                    continue
+
+        self.find = lambda: Deferred.fromCoroutine(stubborn())  # type: ignore[method-assign]
+        self.start()
+        stopped = self.loop.stop()
+        self.assertNoResult(stopped)
+        self.clock.advance(END_TIMEOUT)
+        self.successResultOf(stopped)
+        self.loop._running = None
+
+    def test_stop_of_a_mapper_that_cannot_be_cancelled(self) -> None:
+        """What raises when it is cancelled is logged; what is mapped is deleted all the same."""
+        self.start()
+
+        def cancel(_: object) -> None:
+            raise ValueError("a mistake")
+
+        self.mapper.externalIP = lambda: Deferred(cancel)  # type: ignore[method-assign]
+        self.advance(2)
+        self.successResultOf(self.loop.stop())
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
-        self.assertEqual(self.flushLoggedErrors(CancelledError), [])
+        self.assertEqual(self.mapper.minutes("delete TCP 30303"), [2])
+        [alarm] = self.clock.getDelayedCalls()  # of what could not be cancelled
+        alarm.cancel()
+
+    def test_stop_of_a_mapper_whose_deleting_raises(self) -> None:
+        """The other mapping is deleted all the same."""
+        self.start(Transport.TCP, Transport.UDP)
+
+        def delete() -> Any:
+            raise ValueError("a mistake")
+
+        self.mapper.delete = delete
+        self.successResultOf(self.loop.stop())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        self.assertEqual([what for _, what in self.mapper.log[-2:]], ["delete TCP 30303", "delete UDP 30303"])
+        self.mapper.delete = lambda: succeed(None)
 
 
 class TroubleTests(LoopTestCase):
@@ -363,6 +459,18 @@ class TroubleTests(LoopTestCase):
         self.assertEqual(self.told[2:], [(2, "at 11.0.0.2")])
         self.assertEqual(self.mapper.minutes("map"), [0, 2])
 
+    def test_address_that_cannot_be(self) -> None:
+        """What a mapper says is checked, whosever it is; an IPv4-mapped address is the IPv4 address."""
+        self.start()
+        for nonsense in ("11.0.0.1", ip_address("127.0.0.1"), ip_address("::"), ip_address("::ffff:0.0.0.0"), 7):
+            self.mapper.ip = nonsense  # type: ignore[assignment]
+            self.advance(2)
+            self.assertIn("says that our outer address is", self.loop.error)
+            self.assertIsNone(self.loop.ip)
+        self.mapper.ip = ip_address("::ffff:11.0.0.1")
+        self.advance(2)
+        self.assertEqual((self.loop.ip, self.loop.error), (IP, ""))
+
     def test_address_is_not_told(self) -> None:
         """Without an answer no address is announced, and all is renewed; with one, that is told."""
         self.start()
@@ -377,14 +485,39 @@ class TroubleTests(LoopTestCase):
         self.assertEqual((self.mapper.minutes("map"), self.loop.error), ([0, 2], ""))
 
     def test_router_forgets(self) -> None:
-        """A router that was restarted is asked for the same port, at once; that is told."""
+        """A router that was restarted is asked for the same port, at once; where it has it nothing is told."""
         self.mapper.grant = lambda wanted: replace(wanted, external=wanted.external or 41000)
         self.start(Transport.TCP, Transport.UDP)
         self.advance(1)
         self.mapper.lost = {Transport.TCP}
         self.advance(1.5)
-        self.assertEqual(self.told[3:], [(2, "lost TCP 41000: the router forgot it"), (2, "mapped TCP to 41000")])
+        self.assertEqual(self.told[3:], [])
         self.assertEqual(self.mapper.log[-1], (2, "map TCP 30303 to 41000 for 1200"))
+
+    def test_router_forgets_for_good(self) -> None:
+        """If it does not map the port again that is told; if it maps another one, that."""
+        self.start(Transport.TCP, Transport.UDP)
+        self.advance(1)
+        self.mapper.lost = {Transport.TCP, Transport.UDP}
+        self.mapper.grant = lambda wanted: (
+            RouterRefused(2, "no") if wanted.transport is Transport.TCP else replace(wanted, external=41000)
+        )
+        self.advance(1.5)
+        self.assertEqual(
+            self.told[3:],
+            [
+                (2, "lost TCP 30303: the router forgot it, and does not map it again: refused with 2 (no)"),
+                (2, "mapped UDP to 41000"),
+            ],
+        )
+
+    def test_router_without_a_memory(self) -> None:
+        """A router that always says that it has forgotten, or whose clock stands still, does not make us change."""
+        self.mapper.lost = {Transport.TCP}
+        self.start()
+        self.advance(60)
+        self.assertEqual(len(self.told), 2)
+        self.assertEqual(len(self.mapper.minutes("map TCP")), 32)
 
     def test_router_does_not_say(self) -> None:
         """A router that does not say whether it has a mapping has it."""

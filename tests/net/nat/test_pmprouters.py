@@ -54,6 +54,17 @@ class _Tests:
         mapping = self.result(mapper.addMapping(TCP))
         self.result(mapper.deleteMapping(mapping))
         self.assertEqual((router.mapped, router.lifetimes), ({}, [1200, 0]))
+        wish = self.wish(router.script.asked[-1])
+        self.assertEqual(wish, bytes(len(wish)), "RFC 6886, 3.4; RFC 6887, 15.1, with erratum 3621")
+
+    def test_clock_that_stands_still(self: NATTestCase) -> None:
+        """A router whose clock never moves: each answer is that of a new one, so what is mapped is to be renewed."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        self.patch(ScriptedPMP, "epoch", 0)
+        granted = self.result(mapper.addMapping(TCP))
+        self.result(mapper.externalIP())
+        self.assertFalse(self.result(mapper.hasMapping(granted)))
+        self.assertEqual(router.mapped, {(6, 30303): 30303})
 
     def test_restart_is_noticed(self: NATTestCase) -> None:
         """A router whose clock went back has forgotten what was mapped before; what is mapped then counts."""
@@ -90,12 +101,44 @@ class _Tests:
 class NATPMPTests(_Tests, NATTestCase):
     """L{NATPMPRouter}."""
 
+    @staticmethod
+    def wish(request: bytes) -> bytes:
+        """The outer port that is wished for."""
+        return request[6:8]
+
+    def test_addresses(self) -> None:
+        """An outer address that cannot be ours is no answer; a private one is: there is another NAT."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        for text in ("0.0.0.0", "127.0.0.1", "169.254.1.1", "224.0.0.1"):
+            router.outer = ip_address(text)
+            self.assertEqual(
+                str(self.failure(mapper.externalIP(), InvalidRouterAnswer)), f"says that our outer address is {text}"
+            )
+        for text in ("10.0.0.1", "100.64.0.1"):
+            router.outer = ip_address(text)
+            self.assertEqual(str(self.result(mapper.externalIP())), text)
+
     def make(self) -> NATPMPRouter:
         return NATPMPRouter(self.asker, IPv4Address(GATEWAY), self.ours.seconds)
 
 
 class PCPTests(_Tests, NATTestCase):
     """L{PCPRouter}."""
+
+    @staticmethod
+    def wish(request: bytes) -> bytes:
+        """The outer port and IPv4 address that are wished for."""
+        return request[42:44] + request[-4:]
+
+    def test_addresses(self) -> None:
+        """A mapping whose outer address cannot be ours is one all the same; a private address is known."""
+        router, mapper = ScriptedPMP(self.router), self.make()
+        for text in ("0.0.0.0", "127.0.0.1"):
+            router.outer = ip_address(text)
+            self.assertEqual(self.result(mapper.addMapping(TCP)).external, 30303)
+            self.failure(mapper.externalIP(), InvalidRouterAnswer)
+        router.outer = ip_address("10.0.0.1")
+        self.assertEqual(str(self.result(mapper.externalIP())), "10.0.0.1")
 
     def make(self) -> PCPRouter:
         return PCPRouter(self.asker, IPv4Address(GATEWAY), IPv4Address(OURS), self.ours.seconds, b"secret")

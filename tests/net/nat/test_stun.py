@@ -44,17 +44,27 @@ class STUNTests(NATTestCase):
         self.assertNotEqual(first[8:], second[8:])
 
     def test_other_family(self) -> None:
-        """Of a server's addresses the first of each family is asked, IPv4 before IPv6."""
-        self.network.names["stun.example.org"] = ["2600::7", "198.51.100.7", "198.51.100.8"]
+        """Of a server's addresses the first two of each family are asked, each once, IPv4 before IPv6."""
+        v4 = [f"198.51.100.{last}" for last in (7, 8, 9)]
+        self.network.names["stun.example.org"] = ["2600::7", v4[0], *v4]
         self.network.move(self.ours, OURS, "2600::2")
-        silent = [self.scripted(1234, lambda _: None, self.network.host(f"198.51.100.{last}")) for last in (7, 8)]
+        silent = [self.scripted(1234, lambda _: None, self.network.host(each)) for each in v4]
         self.network.host("2600::7").listenUDP(1234, Scripted(answer), interface="::")
         self.assertEqual(self.result(self.make().externalIP()), ip_address("11.0.0.1"))
-        self.assertEqual([len(each.asked) for each in silent], [len(PATIENCE), 0])
+        self.assertEqual([len(each.asked) for each in silent], [len(PATIENCE), len(PATIENCE), 0])
+
+    def test_first_address_is_dead(self) -> None:
+        """A name whose first address does not answer, or cannot be reached at all."""
+        self.network.names["stun.example.org"] = ["198.51.100.7", "198.51.100.8"]
+        self.server("198.51.100.8")
+        self.assertEqual(self.result(self.make().externalIP()), ip_address("11.0.0.1"))
 
     def test_no_name(self) -> None:
         """A name that has no address."""
-        self.assertEqual(str(self.failure(self.make().externalIP(), RouterSilent)), "STUN requests failed")
+        self.assertEqual(
+            str(self.failure(self.make().externalIP(), RouterSilent)),
+            "STUN requests failed: stun.example.org:1234: it has no address",
+        )
 
     def test_known_servers(self) -> None:
         """Of those that are known some are tried, each once, until one answers."""
@@ -69,7 +79,8 @@ class STUNTests(NATTestCase):
             note(host)
         client = self.make(None)
         self.random.seed(5)
-        self.assertEqual(str(self.failure(client.externalIP(), RouterSilent)), "STUN requests failed")
+        why = str(self.failure(client.externalIP(), RouterSilent))
+        self.assertEqual(why.count(": no answer from ") + why.count("cannot be asked"), MAX_SERVERS)
         tried = dict.fromkeys(asked)
         self.assertLessEqual(len(tried), MAX_SERVERS)
         self.assertEqual(len(asked), len(tried) * len(PATIENCE))
