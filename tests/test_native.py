@@ -74,7 +74,7 @@ class NativeTests(SynchronousTestCase):
         finder, path = SourceFinder(), devp2p_tx.__path__
         found = finder.find_spec("devp2p_tx.tap", path)
         assert found is not None
-        self.assertEqual(Path(str(found.origin)), Path(_native.__file__).parent / "tap.py")
+        self.assertEqual(Path(str(found.origin)), Path(_native.__file__).parent / "tap" / "__init__.py")
         self.assertIsNone(finder.find_spec("devp2p_tx.nothing", path))
         self.assertIsNone(finder.find_spec("devp2p_tx", None))
         self.assertIsNone(finder.find_spec("email.parser", path))
