@@ -137,6 +137,23 @@ class ServerConfig:
         return tuple(self.listen) if isSeveral else (self.listen,)  # type: ignore[arg-type,return-value]
 
     @property
+    def idle(self) -> str | None:
+        """Why a node with these settings has no peers by itself, and what to set; C{None} if it may have some."""
+        if self.listens:
+            return None
+        if not self.maxDialed:
+            return (
+                "this node will neither dial nor listen: set listen=, or have it dial (noDial=False, maxPeers= above 0)"
+            )
+        if self.discovery or self.nodeSources or self.staticNodes:
+            return None
+        return (
+            "this node listens nowhere and knows no node to dial, so it has no peers until addPeer() or connect() names"
+            " one: set listen=, staticNodes=, nodeSources=, or discovery=True with bootnodes=, as the settings of a network"
+            " do (devp2p_tx.node.networks)"
+        )
+
+    @property
     def maxDialed(self) -> int:
         """How many peers may be dialled ones."""
         return 0 if self.noDial or not self.maxPeers else max(1, self.maxPeers // self.dialRatio)

@@ -257,8 +257,8 @@ class Server(TakesOrders, service.Service):
             _log.failure(sentence, failure, error=failure.value)
 
     async def _start(self) -> None:
-        if not self.config.listens and self.config.noDial:
-            _log.warn("the server will neither dial nor listen")
+        if (why := self.config.idle) is not None:
+            _log.warn("{sentence}", sentence=why)
         try:
             await (self._opening or self._open())
             self._begin()

@@ -17,6 +17,7 @@ from devp2p_tx.errors import DisconnectReason, InvalidAddress, LocalProtocolErro
 from devp2p_tx.net.rlpx.protocol import DISCONNECT_TIMEOUT
 from devp2p_tx.node import listeners as listenersModule
 from devp2p_tx.node import server as serverModule
+from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
 from tests.net.proxy.torcontrol import TorControlPort
@@ -58,12 +59,30 @@ class StartTests(ServerTestCase):
         self.assertEqual((server.self().tcp, server.nodeInfo()["listenAddr"]), (0, ""))
         self.assertEqual(self.numbers(1), [2])
 
-    def test_neither(self) -> None:
-        """A node may do neither, but then it says so."""
-        said: list[dict[str, Any]] = []
-        self.patch(serverModule._log, "observer", said.append)
-        self.start(1, listen=None, noDial=True)
-        self.assertIn("the server will neither dial nor listen", [event["log_format"] for event in said])
+    def test_idle(self) -> None:
+        """A node that has no peers by itself says so, and what to set; C{ServerConfig(key)} alone is one."""
+        said: list[str] = []
+        self.patch(serverModule._log, "observer", lambda event: said.append(formatEvent(event)))
+        for number, config, words in [
+            (1, {"listen": None}, "listens nowhere and knows no node to dial"),
+            (2, {"listen": None, "noDial": True, "staticNodes": [node(9)]}, "neither dial nor listen"),
+            (3, {"listen": None, "maxPeers": 0}, "neither dial nor listen"),
+            (4, {"listen": None, "staticNodes": [node(9)]}, None),
+            (5, {"listen": None, "discovery": True}, None),
+            (6, {"listen": PORT, "noDial": True}, None),
+        ]:
+            said.clear()
+            self.start(number, **config)
+            lines = [line for line in said if "this node" in line]
+            self.assertEqual(len(lines), 0 if words is None else 1, lines)
+            if words is not None:
+                self.assertIn(words, lines[0])
+                self.assertIn("set listen=", lines[0])
+        said.clear()
+        server = Server(ServerConfig(keyOf(7)), reactor=self.host(7))
+        self.servers[7] = server
+        self.successResultOf(server.startService())
+        self.assertIn("set listen=", said[0])
 
     def test_once(self) -> None:
         """A server is not started twice: neither while it runs, nor after."""
