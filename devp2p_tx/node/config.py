@@ -149,8 +149,8 @@ class ServerConfig:
             return None
         return (
             "this node listens nowhere and knows no node to dial, so it has no peers until addPeer() or connect() names"
-            " one: set listen=, staticNodes=, nodeSources=, or discovery=True with bootnodes=, as the settings of a network"
-            " do (devp2p_tx.node.networks)"
+            " one: set listen=, staticNodes=, nodeSources=, or discovery=True with bootnodes= (for public"
+            " networks see devp2p_tx.node.networks)"
         )
 
     @property
