@@ -210,6 +210,7 @@ class Discovery:
         shared: dict[str, Any] = {
             "policy": self._policy,
             "outgoing": OutgoingBudget.udp(),
+            "limiter": edge.limiter,
             "names": self._names,
             "seconds": self._seconds,
             "unixTime": self._unixTime,

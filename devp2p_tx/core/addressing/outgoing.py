@@ -4,15 +4,22 @@ How much we may send to addresses that never answered us.
 Whoever tells us of nodes decides where our packets go. One who tells of a stranger's network must not make us look, to
 its owner, like somebody who scans or floods it, and all of them together must not make us look so to our own provider.
 So there is a budget of packets to each network, a /24 of IPv4 or a /48 of IPv6, and one of all of them. Both are wide
-enough for lookups and dials never to meet them on a network that means well. Who has answered is not counted, nor are
-hosts of the LAN, nor answers of ours, which are counted as they are asked for
-(L{devp2p_tx.core.addressing.sourcebudget}).
+enough for lookups and dials never to meet them on a network that means well. Nodes that have answered are not
+counted, nor are answers of ours, which are counted as they are asked for (L{devp2p_tx.core.addressing.packetlimit}).
+Networks of the LAN and of loopback get L{LAN_FACTOR} times as much, and are no part of what all get: no provider sees
+that.
 """
 
 from __future__ import annotations
 
 from devp2p_tx.core.addressing.addresses import IPAddress, is_lan
-from devp2p_tx.core.addressing.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, Allowance, SourceBudget
+from devp2p_tx.core.addressing.sourcebudget import (
+    LAN_FACTOR,
+    NETWORK_BITS_4,
+    NETWORK_BITS_6,
+    Allowance,
+    SourceBudget,
+)
 
 #: UDP packets a second, and at once, to all who did not answer yet, and to those of one network. A lookup asks three
 #: nodes at a time, most of which take a second or two packets, and the records of 16 candidates are asked for at once.
@@ -28,7 +35,7 @@ MAX_NETWORKS = 8192
 class OutgoingBudget:
     """A budget for each network, and one for all networks together."""
 
-    __slots__ = ("_full_at", "_per_network", "_total")
+    __slots__ = ("_full_at", "_per_lan_network", "_per_network", "_total")
 
     def __init__(self, rate: float, burst: int, network_rate: float, network_burst: int) -> None:
         """
@@ -39,8 +46,15 @@ class OutgoingBudget:
         """
         self._total = Allowance(rate, burst)
         self._full_at = float("-inf")
-        self._per_network = SourceBudget(
-            network_rate, network_burst, MAX_NETWORKS, bits_4=NETWORK_BITS_4, bits_6=NETWORK_BITS_6
+        self._per_network, self._per_lan_network = (
+            SourceBudget(
+                factor * network_rate,
+                factor * network_burst,
+                MAX_NETWORKS,
+                bits_4=NETWORK_BITS_4,
+                bits_6=NETWORK_BITS_6,
+            )
+            for factor in (1, LAN_FACTOR)
         )
 
     @classmethod
@@ -62,7 +76,7 @@ class OutgoingBudget:
         @param amount: how many packets, at most a burst.
         """
         if is_lan(ip):
-            return True
+            return self._per_lan_network.take(ip, now, amount)
         if not self._per_network.take(ip, now, amount):
             return False
         allowed, self._full_at = self._total.spend(self._full_at, now, amount)
@@ -70,4 +84,4 @@ class OutgoingBudget:
 
     def __len__(self) -> int:
         """How many networks are remembered, some of them perhaps twice."""
-        return len(self._per_network)
+        return len(self._per_network) + len(self._per_lan_network)

@@ -37,8 +37,8 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
 from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
-from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.datagram import Datagram
@@ -147,7 +147,7 @@ class Discv4:
         policy: AddressPolicy | None = None,
         outgoing: OutgoingBudget | None = None,
         proofs: Proofs | None = None,
-        budget: SourceBudget | None = None,
+        limiter: PacketRateLimiter | None = None,
         cryptography: Cryptography | None = None,
     ) -> None:
         """
@@ -156,6 +156,7 @@ class Discv4:
         @param outgoing: how much may be sent to those who have proved nothing; by default
             L{OutgoingBudget.udp<devp2p_tx.core.addressing.outgoing.OutgoingBudget.udp>}.
         @param proofs: who remembers proofs; by default they are lost with this object.
+        @param limiter: how many packets nodes may send us.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         """
         self.proofs: Proofs = EndpointProofs() if proofs is None else proofs
@@ -165,7 +166,7 @@ class Discv4:
         self._table = table
         self._policy = AddressPolicy(lan=True) if policy is None else policy
         self._outgoing = OutgoingBudget.udp() if outgoing is None else outgoing
-        self._budget = SourceBudget() if budget is None else budget
+        self._limiter = PacketRateLimiter() if limiter is None else limiter
         self._outbox: list[Datagram] = []
         self._events: list[Event] = []
         self._replies = AwaitedReplies()
@@ -413,7 +414,7 @@ class Discv4:
             return Refusal.NOT_DISCV4
         if self._policy.lists and not self._policy.permits(ip, PROTOCOL):
             return Refusal.FORBIDDEN
-        if not self._budget.take(ip, now):
+        if not self._limiter.take(ip, now):
             return Refusal.OVER_BUDGET
         if not self._cryptography.intact(data):
             return Refusal.BAD_HASH
@@ -482,6 +483,7 @@ class Discv4:
         self._send(packets.encode_pong(self._cryptography, pong), ip, port)
         node_id = sender.node_id
         if self.proofs.is_proved(node_id, ip, unix_time):
+            self._limiter.note_known(ip, now)
             self._table.add_inbound(sender, ip, port, tcp, now)
             # Only here: a forged source must have no vote.
             self._note_statement(ip, ping.recipient, now)
@@ -503,6 +505,7 @@ class Discv4:
         sender, ip, _, now, unix_time = source
         self._tell(self._clock.note_answer(sender.node_id, ip, pong.expiration, now, unix_time))
         self.proofs.pong_received(sender.node_id, ip, unix_time)
+        self._limiter.note_known(ip, now)
         self._note_statement(ip, pong.recipient, now)
         for call in calls:
             self._finish_ping(call, pong, now)

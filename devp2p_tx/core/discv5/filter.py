@@ -2,8 +2,8 @@
 Who is not heard, asked before anything is opened or verified for a stranger.
 
 A packet that no session can open costs a challenge, and may be followed by a handshake, which costs as much as
-everything else that is done in a millisecond. So there are budgets for such packets, of each host and of each network,
-for one who has many hosts.
+everything else that is done in a millisecond. So such packets are counted against the budgets of
+L{devp2p_tx.core.addressing.packetlimit}.
 
 Nobody is banned for what comes from his address, since that may be forged; bans are for our user to set.
 """
@@ -15,10 +15,8 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from devp2p_tx.core.addressing.addresses import IPAddress, unwrap
-from devp2p_tx.core.addressing.sourcebudget import NETWORK_BITS_4, NETWORK_BITS_6, SourceBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
 
-#: Packets a second, and at once, that the hosts of one network may send to us who have no session.
-NETWORK_RATE, NETWORK_BURST = 250.0, 2000
 #: Bans of each sort that are kept; beyond it the oldest one goes.
 MAX_BANS = 4096
 
@@ -71,18 +69,13 @@ class PacketFilter:
     @ivar nodes: banned node ids.
     """
 
-    __slots__ = ("_per_host", "_per_network", "hosts", "nodes")
+    __slots__ = ("_limiter", "hosts", "nodes")
 
-    def __init__(self, per_host: SourceBudget | None = None, per_network: SourceBudget | None = None) -> None:
+    def __init__(self, limiter: PacketRateLimiter | None = None) -> None:
         """
-        @param per_host: the budget of each host for packets without a session.
-        @param per_network: that of each network.
+        @param limiter: counts packets without a session.
         """
-        if per_host is None:
-            per_host = SourceBudget()
-        if per_network is None:
-            per_network = SourceBudget(NETWORK_RATE, NETWORK_BURST, bits_4=NETWORK_BITS_4, bits_6=NETWORK_BITS_6)
-        self._per_host, self._per_network = per_host, per_network
+        self._limiter = PacketRateLimiter() if limiter is None else limiter
         self.hosts: BanList[IPAddress] = BanList()
         self.nodes: BanList[bytes] = BanList()
 
@@ -92,4 +85,8 @@ class PacketFilter:
 
     def take(self, ip: IPAddress, now: float) -> bool:
         """Count a packet without a session; false if a budget is used up. C{ip} is unwrapped."""
-        return self._per_host.take(ip, now) and self._per_network.take(ip, now)
+        return self._limiter.take(ip, now)
+
+    def note_known(self, ip: IPAddress, now: float) -> None:
+        """There is a session with a node at that address."""
+        self._limiter.note_known(ip, now)

@@ -431,6 +431,7 @@ class Discv5(Sealed):
         if message is None:
             return Refusal.UNREADABLE
         self._sessions.put(session)
+        self.filter.note_known(ip, now)
         self._table.add_inbound(record, ip, port, now)
         return self._receive_message(message, session, now, unix_time)
 
@@ -510,6 +511,7 @@ class Discv5(Sealed):
             or not isinstance(response, call.response_type)
         ):
             return Refusal.UNSOLICITED
+        self.filter.note_known(session.ip, now)
         if isinstance(response, Nodes):
             assert isinstance(call, FindNodeCall)
             self._collect_nodes(response, call, now)

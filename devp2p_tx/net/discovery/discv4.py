@@ -12,7 +12,6 @@ from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred, fail
 
-from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4.clock import ClockOffset
@@ -57,7 +56,6 @@ class DiscoveryV4(KademliaNode):
         store: NodeStore,
         *,
         ntpServer: str | None = None,
-        budget: SourceBudget | None = None,
         cryptography: Cryptography | None = None,
         **settings: Unpack[Settings],
     ) -> None:
@@ -67,7 +65,6 @@ class DiscoveryV4(KademliaNode):
         @param store: what is remembered over a restart. Its owner has it written down, and closes it.
         @param ntpServer: name of the time server with which our clock is compared, such as C{pool.ntp.org}; C{None}
             for none.
-        @param budget: how many packets a source may send.
         @param cryptography: who signs and verifies; by default it is done with the key of C{local}.
         @param settings: see L{Settings}.
         """
@@ -83,7 +80,7 @@ class DiscoveryV4(KademliaNode):
             policy=self._policy,
             outgoing=settings.get("outgoing"),
             proofs=self._proofs,
-            budget=budget,
+            limiter=self._limiter,
             cryptography=cryptography,
         )
         self._speak(self._core, neighbours)

@@ -79,7 +79,7 @@ class DiscoveryV5(KademliaNode):
             randomBytes,
             policy=self._policy,
             outgoing=settings.get("outgoing"),
-            packet_filter=packetFilter,
+            packet_filter=packetFilter or PacketFilter(self._limiter),
             protocol_id=protocolId,
         )
         self.filter = self._core.filter

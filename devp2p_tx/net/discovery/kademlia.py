@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discovery import Answer, Changing, DiscoveryCore
@@ -44,14 +45,7 @@ from devp2p_tx.core.kademlia.table import (
     Table,
 )
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.errors import (
-    DevP2PError,
-    InvalidNode,
-    LocalProtocolError,
-    OverBudget,
-    ServerStopped,
-    Timeout,
-)
+from devp2p_tx.errors import DevP2PError, InvalidNode, LocalProtocolError, OverBudget, ServerStopped, Timeout
 from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.bootnodes import Bootnodes
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
@@ -74,6 +68,7 @@ class Settings(TypedDict, total=False):
     @ivar bootnodes: nodes to begin with; those with a host name are looked up by it.
     @ivar policy: which addresses may be contacted, and told to whom; by default all in use, private ones too.
     @ivar outgoing: how much may be sent to those who never answered.
+    @ivar limiter: how many packets nodes may send us, both versions together.
     @ivar names: what looks up the host names of bootnodes.
     @ivar seconds: the time for deadlines, which should not jump.
     @ivar unixTime: unix time with fractions, for what packets and records say.
@@ -86,6 +81,7 @@ class Settings(TypedDict, total=False):
     bootnodes: Iterable[Node]
     policy: AddressPolicy | None
     outgoing: OutgoingBudget | None
+    limiter: PacketRateLimiter | None
     names: HostNames | None
     seconds: Callable[[], float]
     unixTime: Callable[[], float]
@@ -120,6 +116,7 @@ class KademliaNode:
         self._store = store
         self._random = settings.get("random") or SystemRandom()
         self._metrics = settings.get("metrics") or Metrics()
+        self._limiter = settings.get("limiter") or PacketRateLimiter()
         self._policy = settings.get("policy") or AddressPolicy(lan=True, metrics=self._metrics)
         self._names = settings.get("names") or HostNames(reactor, self.seconds)
         self.bootnodes = Bootnodes(
@@ -217,7 +214,7 @@ class KademliaNode:
         """
         self._ownsEdge = edge is None
         if edge is None:
-            edge = DatagramEdge(self._reactor, self.seconds, self._unixTime, self._metrics)
+            edge = DatagramEdge(self._reactor, self.seconds, self._unixTime, self._metrics, self._limiter)
             edge.listen(port, interface)
             self._local.versions = edge.versions
             bound = parse_address(interface or ANYWHERE[4])

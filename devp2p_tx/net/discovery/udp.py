@@ -3,7 +3,9 @@ The one UDP edge: the sockets that the discovery protocols of a node share, one 
 
 Rules:
 
-  - The time is taken once for a datagram, and its source parsed once: an IPv4 address in IPv6 clothes is unwrapped.
+  - The time is taken once for a datagram. Then the limiter is asked, before anything is made of it; what that refuses
+    costs little more than Twisted and the system need to read it.
+  - A source is parsed once: an IPv4-mapped address is unwrapped. What no handler takes is counted by the limiter.
   - A datagram goes to the handlers in their order until one takes it. discv4 is the first: it knows at a glance what it
     cannot be, where discv5 has to decrypt. All of it happens in one call, so there is no queue that could be filled.
   - The socket is asked for one byte more than any datagram may have, since what is longer comes cut off.
@@ -20,7 +22,7 @@ from errno import ENOTCONN
 from functools import partial
 from ipaddress import IPv4Address
 from os import strerror
-from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY
+from socket import AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SO_RCVBUF, SOL_SOCKET, inet_aton, inet_pton
 from typing import Any, Protocol
 
 from twisted.internet.abstract import isIPv6Address
@@ -32,8 +34,10 @@ from twisted.internet.udp import Port as UDPPort
 from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter, canonical
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
+from devp2p_tx.net.lateness import LatenessProbe
 from devp2p_tx.net.listening.adopted import datagramSocket
 from devp2p_tx.net.listening.families import familyName, separateFamilies
 
@@ -41,6 +45,8 @@ from devp2p_tx.net.listening.families import familyName, separateFamilies
 MAX_SIZE = 1280
 #: What is read in one turn of the reactor, so that a flood of datagrams leaves it time for others (bytes).
 MAX_READ = 4 * 1024
+#: What the system is asked to keep of datagrams that came and were not read (bytes); it may keep less.
+RECEIVE_BUFFER = 1024 * 1024
 #: From the end of a broken socket to the next attempt to open it (seconds).
 REOPEN_INTERVAL = 1.0
 
@@ -71,6 +77,14 @@ def _cannotSend(data: bytes, address: tuple[str, int]) -> None:
     raise OSError(ENOTCONN, strerror(ENOTCONN))
 
 
+def _packed(text: str) -> bytes | None:
+    """The address that a socket names as a source, as L{canonical} gives it; C{None} if it is none."""
+    try:
+        return inet_aton(text) if ":" not in text else canonical(inet_pton(AF_INET6, text.partition("%")[0]))
+    except (OSError, ValueError):
+        return None
+
+
 class FamilySocket(DatagramProtocol):
     """
     The socket of one address family.
@@ -92,6 +106,7 @@ class FamilySocket(DatagramProtocol):
         self._edge = edge
         self._reactor = reactor
         self._metrics = metrics
+        self._countRefused = metrics.counter("udp_dropped", reason="over budget")
         self._adopted: int | None = None
         self._port: Any = None
         self._closed = False
@@ -158,6 +173,7 @@ class FamilySocket(DatagramProtocol):
         self.sendTo = transport.write
         if isinstance(transport, UDPPort):
             transport.maxThroughput = MAX_READ
+            transport.socket.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER)
             self.sendTo = transport.socket.sendto  # what the transport looks at before costs as much as sending does
             if transport.addressFamily == AF_INET6 and not transport.socket.getsockopt(IPPROTO_IPV6, IPV6_V6ONLY):
                 self.takesIPv4, self.clothes = True, _MAPPED
@@ -192,21 +208,30 @@ class FamilySocket(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """See C{DatagramProtocol}."""
         self._metrics.udp.received += len(datagram)
-        if len(datagram) > MAX_SIZE:
-            self._metrics.count("udp_dropped", reason="oversized")
-            return
         text, port = addr
-        try:
-            ip = parse_address(text)
-        except InvalidAddress:
-            self._metrics.count("udp_dropped", reason="bad source")
-            return
         edge = self._edge
+        now = edge.seconds()
+        packed = _packed(text)
+        if packed is None:
+            self._metrics.count("udp_dropped", reason="bad source")
+        elif edge.limiter.refuses(packed, now):
+            self._countRefused()
+        elif len(datagram) > MAX_SIZE:
+            self._metrics.count("udp_dropped", reason="oversized")
+        else:
+            self._deliver(datagram, text, port, now)
+
+    def _deliver(self, datagram: bytes, text: str, port: int, now: float) -> None:
+        """Offer a datagram to the handlers."""
+        edge = self._edge
+        edge.probe.look(now)
+        ip = parse_address(text)
         edge.source = ip, text, self
-        now, unixTime = edge.seconds(), edge.unixTime()
+        unixTime = edge.unixTime()
         for handler in edge.handlers:
             if handler.datagramReceived(datagram, ip, port, now, unixTime):
                 return
+        edge.limiter.take(ip, now)
         self._metrics.count("udp_dropped", reason="refused")
 
 
@@ -219,22 +244,32 @@ class DatagramEdge:
     @ivar source: of the datagram that came last: its address, that as text, and the socket that it came to.
     @ivar seconds: a monotonic clock.
     @ivar unixTime: unix time with fractions.
+    @ivar limiter: says for which datagrams nothing is done.
+    @ivar probe: looks how late the reactor is, while datagrams come.
     """
 
     def __init__(
-        self, reactor: Any, seconds: Callable[[], float], unixTime: Callable[[], float], metrics: Metrics | None = None
+        self,
+        reactor: Any,
+        seconds: Callable[[], float],
+        unixTime: Callable[[], float],
+        metrics: Metrics | None = None,
+        limiter: PacketRateLimiter | None = None,
     ) -> None:
         """
         @param reactor: what listens (C{IReactorUDP}, C{IReactorTime}).
         @param seconds: a monotonic clock.
         @param unixTime: unix time with fractions.
         @param metrics: where datagrams are counted that were not dealt with.
+        @param limiter: how many packets nodes may send us; its handlers count them, too.
         """
         self.handlers: list[DatagramHandler] = []
         self.sockets: dict[int, FamilySocket] = {}
         self._reactor = separateFamilies(reactor)
         self.seconds, self.unixTime = seconds, unixTime
         self._metrics = metrics or Metrics()
+        self.limiter = limiter or PacketRateLimiter()
+        self.probe = LatenessProbe(reactor, seconds, self.limiter.lateness)
         self._closed = FamilySocket(self, self._reactor, self._metrics, "")
         self._of4 = self._of6 = self._closed
         self.source: tuple[IPAddress | None, str, FamilySocket] = (None, "", self._closed)
@@ -296,6 +331,7 @@ class DatagramEdge:
 
     def close(self) -> Deferred[Any]:
         """Close the sockets; fires when they are closed."""
+        self.probe.stop()
         return DeferredList([each.close() for each in self.sockets.values()])
 
     def send(self, data: bytes, ip: IPAddress, port: int) -> None:

@@ -46,9 +46,11 @@ class OutgoingBudgetTests(SynchronousTestCase):
         self.assertTrue(self.budget.take(ip, 2, 2))
 
     def test_lan(self) -> None:
-        """Nobody is bothered by what happens at home."""
-        for address in ("127.0.0.1", "192.168.1.1", "fd00::1"):
-            self.assertEqual(self.taken(0, address), 30)
+        """Networks of the LAN get ten times as much, apart from what all others get."""
+        for address in ("127.0.0.1", "192.168.1.1", "fd00::1", "64:ff9b::10.1.1.1"):
+            self.assertEqual(self.taken(0, address, address), 30)
+            self.assertEqual(self.taken(1, address), 10)
+        self.assertEqual(self.taken(1, "34.1.1.1", "34.1.2.1", "34.1.3.1", "34.1.4.1"), 10)
 
     def test_bound(self) -> None:
         """However many networks are named, no more than twice the bound is remembered."""

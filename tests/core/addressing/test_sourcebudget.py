@@ -53,16 +53,11 @@ class BudgetTests(SynchronousTestCase):
         self.assertEqual(self.taken(0.0, "2a00:0:0:2::2"), 0)
         self.assertEqual(self.taken(0.0, "2a00:0:1::"), 3)
 
-    def test_lan(self) -> None:
-        """Neighbours and ourselves are not counted."""
-        for source in ("127.0.0.1", "192.168.1.1", "fe80::1"):
-            self.assertEqual(self.taken(0.0, source), 100)
-        self.assertEqual(len(self.budget), 0)
-
-    def test_beside_lan(self) -> None:
-        """Nor are they if somebody else seems to be in the same network."""
-        self.assertEqual(self.taken(0.0, "::5"), 3)
-        self.assertEqual(self.taken(0.0, "::1"), 100)
+    def test_nat64(self) -> None:
+        """Hosts that are reached through NAT64 are told apart, and are the hosts that they are without it."""
+        self.assertEqual(self.taken(0.0, "64:ff9b::99.1.2.3"), 3)
+        self.assertEqual(self.taken(0.0, "64:ff9b::99.1.2.4"), 3)
+        self.assertEqual(self.taken(0.0, "99.1.2.4"), 0)
 
     def test_bound(self) -> None:
         """However many sources there are, no more than twice the bound is remembered, the recent ones among them."""

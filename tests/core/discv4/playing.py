@@ -11,8 +11,8 @@ from typing import NamedTuple
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import IPAddress
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.core.addressing.sourcebudget import SourceBudget
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey
 from devp2p_tx.core.discv4 import packets
 from devp2p_tx.core.discv4.events import (
@@ -91,9 +91,9 @@ class ProtocolTestCase(SynchronousTestCase):
         self.local = LocalRecord(OUR_KEY, int(START * 1000))
         self.local.offer(Source.FLAG, 4, ip_address("99.1.1.1"))
         self.local.offer(Source.INTERFACE, 4, tcp=30305, udp=30301)
-        self.node = Discv4(self.local, self.table, policy=self.policy, budget=self.make_budget())
+        self.node = Discv4(self.local, self.table, policy=self.policy, limiter=self.make_limiter())
 
-    def make_budget(self) -> SourceBudget | None:
+    def make_limiter(self) -> PacketRateLimiter | None:
         """The default."""
         return None
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from devp2p_tx.core.addressing.ipvote import MIN_STATEMENTS
-from devp2p_tx.core.addressing.sourcebudget import SourceBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
+from devp2p_tx.core.addressing.sourcebudget import Allowance
 from devp2p_tx.core.crypto.keccak import keccak256
 from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.discv4 import packets, protocol
@@ -328,9 +329,9 @@ class RefusalTests(ProtocolTestCase):
 class BudgetTests(ProtocolTestCase):
     """Strangers that send too much."""
 
-    def make_budget(self) -> SourceBudget:
+    def make_limiter(self) -> PacketRateLimiter:
         """Two packets at once."""
-        return SourceBudget(rate=1, burst=2)
+        return PacketRateLimiter(source=Allowance(1, 2))
 
     def forbid_work(self) -> None:
         """Make every expensive step fail the test."""

@@ -9,7 +9,8 @@ from math import inf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.core.addressing.sourcebudget import SourceBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
+from devp2p_tx.core.addressing.sourcebudget import Allowance
 from devp2p_tx.core.discv5.filter import BanList, PacketFilter
 
 STRANGER = ip_address("99.1.2.3")
@@ -61,7 +62,7 @@ class PacketFilterTests(SynchronousTestCase):
 
     def test_budgets(self) -> None:
         """That of the host is used up first, then that of its network, by other hosts."""
-        packet_filter = PacketFilter(SourceBudget(burst=2), SourceBudget(burst=3, bits_4=24))
+        packet_filter = PacketFilter(PacketRateLimiter(source=Allowance(1, 2), network=Allowance(1, 3)))
         taken = [packet_filter.take(ip_address(f"99.1.2.{last}"), 0.0) for last in (1, 1, 1, 2, 2, 3)]
         self.assertEqual(taken, [True, True, False, True, False, False])
         self.assertTrue(packet_filter.take(ip_address("99.1.3.1"), 0.0))

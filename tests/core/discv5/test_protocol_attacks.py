@@ -11,7 +11,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devp2p_tx.core.addressing.sourcebudget import BURST, MAX_SOURCES, RATE, SourceBudget
+from devp2p_tx.core.addressing.packetlimit import NETWORK_BURST, PacketRateLimiter
+from devp2p_tx.core.addressing.sourcebudget import BURST, MAX_SOURCES, RATE, Allowance
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.discv5 import messages, packets
 from devp2p_tx.core.discv5.calls import RESPONSE_TIMEOUT
@@ -24,6 +25,10 @@ from devp2p_tx.core.enr.record import Record
 from tests.core.discv5.playing import Player, ProtocolTestCase, key, make_record
 
 STRANGER_IP = ip_address("97.1.1.1")
+
+
+#: A budget that is never used up.
+ENDLESS = Allowance(1e9, 10**9)
 
 
 class AttackTestCase(ProtocolTestCase):
@@ -43,7 +48,12 @@ class AttackTestCase(ProtocolTestCase):
 
     def unlimited(self) -> None:
         """Bob's budgets are no hindrance."""
-        self.bob.packet_filter = PacketFilter(SourceBudget(1e9, 10**9), SourceBudget(1e9, 10**9))
+        self.limit(strangers=ENDLESS, known=ENDLESS, source=ENDLESS, network=ENDLESS)
+
+    def limit(self, **allowances: Allowance) -> None:
+        """Give Bob budgets."""
+        self.limiter = PacketRateLimiter(**allowances)
+        self.bob.packet_filter = PacketFilter(self.limiter)
         self.bob.restart()
 
 
@@ -60,7 +70,7 @@ class ReflectionTests(AttackTestCase):
         self.assertEqual(self.receive(smallest[:-1], self.bob, STRANGER_IP, 9), Refusal.NOT_DISCV5)
 
     def test_budget(self) -> None:
-        """No address is sent more challenges than its budget has, nor any network; LAN hosts are not counted."""
+        """No address is sent more challenges than its budget has."""
         answered = 0
         for _ in range(BURST + 50):
             answered += self.receive(self.unreadable(), self.bob, STRANGER_IP, 9) is None
@@ -77,13 +87,12 @@ class ReflectionTests(AttackTestCase):
             self.receive(self.unreadable(), self.bob, IPv4Address(0x61010100 + number % 256), 9)
             for number in range(256 * 20)
         ]
-        self.assertEqual(refusals.count(None), 2000)
+        self.assertEqual(refusals.count(None), NETWORK_BURST)
         self.assertIsNone(self.receive(self.unreadable(), self.bob, ip_address("97.2.1.1"), 9))
 
     def test_nothing_is_done_beyond_the_budget(self) -> None:
         """No record is looked for, no random byte drawn, no cipher made: that is what the budget is for."""
-        self.bob.packet_filter = PacketFilter(SourceBudget(burst=1))
-        self.bob.restart()
+        self.limit(source=Allowance(1, 1))
         self.assertIsNone(self.receive(self.unreadable(), self.bob, STRANGER_IP, 9))
         self.bob.sent()
         self.patch(packets, "mask_of", None)
@@ -164,13 +173,12 @@ class MemoryTests(AttackTestCase):
 
     def test_budget_tables(self) -> None:
         """Packets of very many hosts and networks: what is remembered of them has a bound."""
+        self.limit(strangers=ENDLESS)
         datagram = self.unreadable()
         for number in range(5 * MAX_SOURCES):
             self.receive(datagram, self.bob, IPv4Address(0x61000000 + number * 256), 9)
             self.bob.sent()
-        packet_filter = self.bob.packet_filter
-        for budget in (packet_filter._per_host, packet_filter._per_network):
-            self.assertLessEqual(len(budget), 2 * MAX_SOURCES)
+        self.assertLessEqual(self.limiter.sources, 2 * 2 * MAX_SOURCES)
         self.assertLessEqual(self.bob.node.challenges, MAX_CHALLENGES)
 
     def test_one_challenge_for_each_endpoint(self) -> None:

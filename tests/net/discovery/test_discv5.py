@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -64,12 +64,18 @@ class Member:
 
 
 class DiscoveryV5TestCase(SynchronousTestCase):
-    """Two nodes, and others if there must be."""
+    """
+    Two nodes, and others if there must be.
+
+    @cvar bobsOptions: what Bob is made with.
+    """
+
+    bobsOptions: ClassVar[dict[str, Any]] = {}
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
         self.members: list[Member] = []
-        self.bob = self.member(2).start()
+        self.bob = self.member(2, **self.bobsOptions).start()
         self.alice = self.member(1).start()
         self.advance()
         self.addCleanup(self.stopAll)

@@ -10,16 +10,21 @@ from random import Random
 from twisted.logger import LogEvent, globalLogPublisher
 
 from devp2p_tx.core.addressing.addresses import PARSED_ADDRESSES, parse_address
-from devp2p_tx.core.addressing.sourcebudget import BURST
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
+from devp2p_tx.core.addressing.sourcebudget import BURST, Allowance
 from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import PacketWriter
 from devp2p_tx.core.discv5.session import MAX_CHALLENGES
 from devp2p_tx.errors import Timeout
+from devp2p_tx.net.lateness import INTERVAL
 from tests.net.discovery.support import PORT
 from tests.net.discovery.test_discv5 import DiscoveryV5TestCase
 
+#: A budget that is never used up.
+ENDLESS = Allowance(1e9, 10**9)
 
-class FloodTests(DiscoveryV5TestCase):
+
+class FloodTestCase(DiscoveryV5TestCase):
     """Bob is flooded; Alice has a session with him."""
 
     def setUp(self) -> None:
@@ -51,10 +56,51 @@ class FloodTests(DiscoveryV5TestCase):
     def assertUnmoved(self) -> None:
         """There are no more sessions, nodes and delayed calls than before; nothing was logged; Alice is answered."""
         self.assertEqual((self.bob.discovery.sessions, len(self.bob.discovery.table)), (1, self.known))
+        self.advance(INTERVAL)  # for one call at a time it is looked how late that comes
         self.assertEqual(len(self.bob.host.getDelayedCalls()), self.calls)
         self.assertEqual(self.logged, [])
         pong = self.result(self.alice.discovery.ping(self.bob.node))
         self.assertEqual(str(pong.ip), self.alice.ip)
+
+
+class BudgetTests(FloodTestCase):
+    """Bob has the budgets that nodes have."""
+
+    def test_budget(self) -> None:
+        """One host is challenged as often as its budget allows, and it is counted what is not."""
+        for port in range(1, BURST + 101):
+            self.receive(self.firstPacket(), "97.1.1.1", port)
+        self.assertEqual(self.bob.metrics.value("udp_dropped", reason="over budget"), 100)
+        self.assertEqual(self.bob.discovery.challenges, BURST)
+        self.assertUnmoved()
+
+    def test_noise(self) -> None:
+        """What is of no protocol counts like any other packet, so that it is soon not even looked at."""
+        for _ in range(BURST + 100):
+            self.receive(self.random.randbytes(100), "97.1.1.1")
+        self.assertEqual(self.refused("no discv5 packet"), BURST)
+        self.assertEqual(self.bob.metrics.value("udp_dropped", reason="over budget"), 100)
+        self.assertUnmoved()
+
+    def test_ban(self) -> None:
+        """Who is banned is not heard until the ban is over, not even in a session."""
+        now = self.bob.discovery.seconds()
+        self.bob.discovery.filter.ban_host(ip_address(self.alice.ip), now + 10)
+        unheard = self.alice.discovery.ping(self.bob.node)
+        self.advance(5)
+        self.failureResultOf(unheard, Timeout)
+        self.assertGreater(self.refused("banned"), 0)
+        self.advance(5)
+        self.result(self.alice.discovery.ping(self.bob.node))
+
+
+class EndlessFloodTests(FloodTestCase):
+    """Floods of which everything is looked at."""
+
+    def setUp(self) -> None:
+        limiter = PacketRateLimiter(strangers=ENDLESS, known=ENDLESS, source=ENDLESS, network=ENDLESS)
+        self.bobsOptions = {"limiter": limiter}  # type: ignore[misc]
+        super().setUp()
 
     def test_noise(self) -> None:
         """Random datagrams of all sizes are counted, and that is all."""
@@ -72,22 +118,3 @@ class FloodTests(DiscoveryV5TestCase):
         self.assertEqual(self.bob.discovery.challenges, MAX_CHALLENGES)
         self.assertLessEqual(parse_address.cache_info().currsize, PARSED_ADDRESSES)
         self.assertUnmoved()
-
-    def test_budget(self) -> None:
-        """One host is challenged as often as its budget allows, and it is counted what is not."""
-        for port in range(1, BURST + 101):
-            self.receive(self.firstPacket(), "97.1.1.1", port)
-        self.assertEqual(self.refused("source sends too much"), 100)
-        self.assertEqual(self.bob.discovery.challenges, BURST)
-        self.assertUnmoved()
-
-    def test_ban(self) -> None:
-        """Who is banned is not heard until the ban is over, not even in a session."""
-        now = self.bob.discovery.seconds()
-        self.bob.discovery.filter.ban_host(ip_address(self.alice.ip), now + 10)
-        unheard = self.alice.discovery.ping(self.bob.node)
-        self.advance(5)
-        self.failureResultOf(unheard, Timeout)
-        self.assertGreater(self.refused("banned"), 0)
-        self.advance(5)
-        self.result(self.alice.discovery.ping(self.bob.node))
