@@ -69,8 +69,8 @@ class WireConstantTests(SynchronousTestCase):
         """What others may send, and are sent, before they proved anything."""
         self.assertConstants(sourcebudget, RATE=25.0, BURST=200, LAN_FACTOR=10, SOURCE_BITS_4=32, SOURCE_BITS_6=64)
         self.assertConstants(sourcebudget, NETWORK_BITS_4=24, NETWORK_BITS_6=48, MAX_SOURCES=8192)
-        self.assertConstants(packetlimit, STRANGERS_RATE=500.0, STRANGERS_BURST=1000)
-        self.assertConstants(packetlimit, KNOWN_RATE=1000.0, KNOWN_BURST=2000, NETWORK_RATE=100.0, NETWORK_BURST=400)
+        self.assertConstants(packetlimit, STRANGERS_RATE=500.0, STRANGERS_BURST=600)
+        self.assertConstants(packetlimit, KNOWN_RATE=1000.0, KNOWN_BURST=2000, NETWORK_RATE=100.0, NETWORK_BURST=300)
         self.assertConstants(packetlimit, MAX_KNOWN=8192, MAX_KNOWN_OF_COMPANY=256, KNOWN_LIFETIME=86400.0)
         self.assertConstants(outgoing, UDP_RATE=200.0, UDP_BURST=1000, UDP_NETWORK_RATE=5.0, UDP_NETWORK_BURST=60)
         self.assertConstants(outgoing, TCP_RATE=20.0, TCP_BURST=100, TCP_NETWORK_RATE=0.5, TCP_NETWORK_BURST=16)

@@ -299,8 +299,16 @@ def _decode_neighbors(data: bytes) -> Neighbors:
     nodes, expiration = _fields(data, 2, 2)
     # no node is shorter than its key, so that the size of a packet bounds them
     fields = read_list(data, nodes, 0, MAX_SIZE // 64)
-    found = tuple(_read_item(data, field, _decode_neighbor, _NEIGHBOR_SIZE) for field in fields)
-    return Neighbors(found, read_uint(data, expiration))
+    found = (_read_neighbor(data, field) for field in fields)
+    return Neighbors(tuple(node for node in found if node is not None), read_uint(data, expiration))
+
+
+def _read_neighbor(data: bytes, field: Field) -> Neighbor | None:
+    """A node of NEIGHBORS; C{None} if it is malformed, which says nothing of those beside it."""
+    try:
+        return _read_item(data, field, _decode_neighbor, _NEIGHBOR_SIZE)
+    except InvalidRLP:
+        return None
 
 
 def _decode_enr_request(data: bytes) -> EnrRequest:

@@ -177,6 +177,14 @@ class NeighborsTests(SynchronousTestCase):
         payload, _ = packets.decode(seal(4, rlp.encode([[node], b"\1"])))
         self.assertEqual(payload, packets.Neighbors((packets.Neighbor(HERE.packed, 1, 2, bytes(64)),), 1))
 
+    def test_malformed_nodes(self) -> None:
+        """Are left out, and those beside them are read."""
+        node: list[rlp.Encodable] = [HERE.packed, b"\1", b"\2", bytes(64)]
+        wide, short, bytes_ = [HERE.packed, b"\1\0\0", b"\2", bytes(64)], node[:3], b"node"
+        odd = [[HERE.packed, b"\1", b"\2", bytes(size)] for size in (0, 63, 65)]
+        payload, _ = packets.decode(seal(4, rlp.encode([[wide, node, short, bytes_, *odd, node], b"\1"])))
+        self.assertEqual(payload, packets.Neighbors((packets.Neighbor(HERE.packed, 1, 2, bytes(64)),) * 2, 1))
+
 
 class RefusalTests(SynchronousTestCase):
     """What is no packet, and when that is found."""
@@ -230,9 +238,6 @@ class RefusalTests(SynchronousTestCase):
             (2, [here, [bytes(32)], b"\1"]),
             (3, [bytes(63), b"\1"]),
             (3, [bytes(64)]),
-            (4, [[node[:3]], b"\1"]),
-            (4, [[[*here, bytes(65)]], b"\1"]),
-            (4, [node, b"\1"]),
             (4, [b"", b"\1"]),
             (4, [[node]]),
             (5, []),
