@@ -10,6 +10,15 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
+from devp2p_tx.core.addressing.sourcebudget import Allowance
+
+
+def endless() -> PacketRateLimiter:
+    """Budgets that are never used up, so that every packet costs what it can."""
+    most = Allowance(1e9, 10**9)
+    return PacketRateLimiter(strangers=most, known=most, source=most, network=most)
+
 
 class Lag:
     """How late calls come."""

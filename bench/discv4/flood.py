@@ -1,9 +1,9 @@
 """
 A flood of forged PINGs, and what it does to everything else that the reactor has to do.
 
-Each of 100,000 PINGs has a key and a source address of its own (of 127.0.0.0/8, whose packets are not counted against a
-budget, so that each costs a signature check). Meanwhile the server notes how late a call comes that it asks for every 5
-ms. Prints a JSON line: how many PINGs came, the lag, and how many nodes were in the table in the end::
+Each of 100,000 PINGs has a key and a source address of its own; the server has no budgets, so that each costs a
+signature check (C{bench/flood.py} is with budgets). Meanwhile the server notes how late a call comes that it asks for
+every 5 ms. Prints a JSON line: how many PINGs came, the lag, and how many nodes were in the table in the end::
 
     python bench/discv4/flood.py [--count 100000]
 """

@@ -15,7 +15,7 @@ from time import time
 from twisted.internet import reactor, stdio
 from twisted.internet.task import LoopingCall
 
-from bench.reactorlag import Counting, Lag, UntilClosed
+from bench.reactorlag import Counting, Lag, UntilClosed, endless
 from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.local import LocalRecord
@@ -30,7 +30,8 @@ def listen(bootnodes: list[Node]) -> tuple[DiscoveryV4, Node]:
     """A node at a free port."""
     key = PrivateKey.generate(urandom)
     local = LocalRecord(key, int(time() * 1000))
-    discovery = DiscoveryV4(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, checkInterval=1.0)
+    store = MemoryNodeStore()
+    discovery = DiscoveryV4(local, reactor, store, bootnodes=bootnodes, checkInterval=1.0, limiter=endless())
     discovery.start(0, LOOPBACK)
     assert discovery.edge is not None
     return discovery, Node(key.public_key, parse_address(LOOPBACK), 0, discovery.edge.port)

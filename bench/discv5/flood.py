@@ -3,8 +3,8 @@ Floods of what strangers can send, and what they do to everything else that the 
 
 One flood after the other, each bounded in count and in time: a GiB of random datagrams of all sizes; first packets from
 10,000 endpoints, each of which costs a challenge; heads that are masked for the server, and wrong in some way; and
-handshakes whose signature is another's. All come from 127.0.0.0/8, whose packets are not counted against a budget, so
-that each costs as much as it can. Meanwhile an honest node sends a PING in its session every 20 ms, and the server
+handshakes whose signature is another's. The server has no budgets, so that each costs as much as it can
+(C{bench/flood.py} is with budgets). Meanwhile an honest node sends a PING in its session every 20 ms, and the server
 notes how late a call comes that it asks for every 5 ms. Prints a JSON line a flood: what was sent and what came, the
 lag, the growth of the server's memory, its sessions and challenges, and how many PINGs of the honest node were
 answered. What is lost is lost by the system, which drops what comes while the server is busy, whoever sent it::

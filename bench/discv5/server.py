@@ -17,7 +17,7 @@ from time import time
 from twisted.internet import reactor, stdio
 from twisted.protocols.basic import LineOnlyReceiver
 
-from bench.reactorlag import Counting, Lag, UntilClosed
+from bench.reactorlag import Counting, Lag, UntilClosed, endless
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.enr.local import LocalRecord
@@ -36,7 +36,8 @@ REFUSED = "discv5_refused"
 def listen(bootnodes: list[Node], metrics: Metrics) -> tuple[DiscoveryV5, Node]:
     """A node at a free port."""
     local = LocalRecord(PrivateKey.generate(urandom), int(time() * 1000))
-    discovery = DiscoveryV5(local, reactor, MemoryNodeStore(), bootnodes=bootnodes, metrics=metrics, checkInterval=1.0)
+    shared = {"bootnodes": bootnodes, "metrics": metrics, "checkInterval": 1.0, "limiter": endless()}
+    discovery = DiscoveryV5(local, reactor, MemoryNodeStore(), **shared)  # type: ignore[arg-type]
     discovery.start(0, LOOPBACK)
     return discovery, Node.from_record(local.record(int(time() * 1000)))
 
