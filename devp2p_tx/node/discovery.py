@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
+from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter
 from devp2p_tx.core.addressing.policy import LOOPBACK_NETWORKS, AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.enr.local import LocalRecord
@@ -117,6 +118,7 @@ class Discovery:
         self.discv4: DiscoveryV4 | None = None
         self.discv5: DiscoveryV5 | None = None
         self._edge: DatagramEdge | None = None
+        self._limiter = PacketRateLimiter()
         self._randomBytes = randomBytes
         self._config = config
         self._reactor = reactor
@@ -210,7 +212,7 @@ class Discovery:
         shared: dict[str, Any] = {
             "policy": self._policy,
             "outgoing": OutgoingBudget.udp(),
-            "limiter": edge.limiter,
+            "limiter": self._limiter,
             "names": self._names,
             "seconds": self._seconds,
             "unixTime": self._unixTime,
@@ -242,7 +244,7 @@ class Discovery:
         return [each for each in (self.discv4, self.discv5) if each is not None]
 
     def _open(self, places: Mapping[int, Listening]) -> None:
-        edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics)
+        edge = self._edge = DatagramEdge(self._reactor, self._seconds, self._unixTime, self._metrics, self._limiter)
         if isinstance(self._config.discoveryPort, str):
             edge.adopt(datagramDescriptor(self._config.discoveryPort))
         else:
