@@ -166,7 +166,10 @@ class INodeSource(Interface):
     name: str = Attribute("What its candidates are counted under.")
 
     def next() -> Deferred[Node]:
-        """Fires with the next node; fails when there will be none any more. Only one call waits at a time."""
+        """
+        Fires with the next node; fails when there will be none any more. Only one call waits at a time, and there are
+        at most 100 calls a second, so a source may repeat its nodes for ever.
+        """
 
     def stop() -> None:
         """The node stops: let go of everything."""

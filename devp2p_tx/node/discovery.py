@@ -342,7 +342,8 @@ class Discovery:
 
     def _sources(self) -> list[INodeSource]:
         own = self._ownSources() if self._config.discovery else []
-        return [self._filtered(each) for each in [*own, *map(PluggedSource, self._config.nodeSources)]]
+        others = [PluggedSource(each, self._reactor) for each in self._config.nodeSources]
+        return [self._filtered(each) for each in [*own, *others]]
 
     def _ownSources(self) -> list[INodeSource]:
         sources: list[INodeSource] = []

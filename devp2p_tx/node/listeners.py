@@ -148,6 +148,8 @@ class Listeners:
             raise CannotOpen(error, "TCP") from None
         finally:
             self._opening = None
+        if not hasattr(port, "stopListening"):
+            raise TypeError(f"the endpoint {place.endpoint!r} gave {port!r}, which is no listening port")
         self.ports.append(port)
         host = port.getHost()
         self._isForwarded = self._isForwarded or place.isProxied or isinstance(host, NamedAddress)

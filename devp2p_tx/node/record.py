@@ -88,7 +88,7 @@ class OurRecord:
             self._isFailing = True
 
     def _entries(self) -> list[tuple[Entry[Any], Any]]:
-        entries = [each for capability in self._capabilities for each in capability.recordEntries()]
+        entries = [each for capability in self._capabilities for each in _entriesOf(capability)]
         self._forks = [value[1] for entry, value in entries if entry.key == ETH.key]
         return entries
 
@@ -121,3 +121,22 @@ class OurRecord:
             }
             for key, each in self.local.advertised().items()
         }
+
+
+def _entriesOf(capability: ICapability) -> Sequence[tuple[Entry[Any], Any]]:
+    """
+    Ask a capability what it announces.
+
+    @raise TypeError: the answer is no sequence of pairs of an L{Entry} and a value.
+    """
+    entries = capability.recordEntries()
+    if not isinstance(entries, Sequence) or not all(map(_isPair, entries)):
+        raise TypeError(
+            f"recordEntries of capability {capability.name}/{capability.version} returned {entries!r}, which is no"
+            " sequence of (Entry, value)"
+        )
+    return entries
+
+
+def _isPair(pair: object) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], Entry)

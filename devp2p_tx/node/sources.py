@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +31,9 @@ from devp2p_tx.node.forks import ForkTally
 
 #: How many nodes of one source are asked for their records at once.
 MAX_FILTERED = 16
+
+#: How many nodes a source that somebody else wrote may give at once, and how long it rests after them (seconds).
+MAX_AT_ONCE, REST = 100, 1.0
 
 #: How long a source that gave somebody to dial counts as one that delivers (seconds).
 DELIVERS_FOR = 60.0
@@ -71,14 +75,26 @@ class ListSource:
 
 @implementer(INodeSource)
 class PluggedSource:
-    """A source that somebody else wrote: what it raises is its own end, and nothing else's."""
+    """
+    A source that somebody else wrote: what it raises is its own end, and nothing else's. After each L{MAX_AT_ONCE}
+    nodes it has a rest, since a source that always has a node at once would be asked for ever.
+    """
 
-    def __init__(self, source: INodeSource) -> None:
+    def __init__(self, source: INodeSource, clock: IReactorTime) -> None:
         self.name: str = source.name
-        self._source = source
+        self._source, self._clock = source, clock
+        self._asked = 0
+        self._resting: Deferred[None] = succeed(None)
 
     def next(self) -> Deferred[Node]:
         """See L{INodeSource}."""
+        self._asked += 1
+        if self._asked % MAX_AT_ONCE:
+            return self._ask()
+        self._resting = deferLater(self._clock, REST)
+        return self._resting.addCallbacks(lambda _: self._ask(), _stopped)
+
+    def _ask(self) -> Deferred[Node]:
         return maybeDeferred(self._source.next).addCallback(self._checked)
 
     def _checked(self, node: Node) -> Node:
@@ -88,10 +104,16 @@ class PluggedSource:
 
     def stop(self) -> None:
         """See L{INodeSource}."""
+        if not self._resting.called:
+            self._resting.cancel()
         try:
             self._source.stop()
         except Exception:
             _log.failure("cannot stop the source of nodes {name}", name=self.name)
+
+
+def _stopped(cancelled: Failure) -> NoReturn:
+    raise ServerStopped("server stopped")
 
 
 @implementer(INodeSource)

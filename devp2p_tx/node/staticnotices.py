@@ -158,13 +158,13 @@ class StaticNotices:
 
         @param lasted: for how long it was one (seconds).
         """
+        if (run := self._runs.get(node.node_id)) is not None:
+            self._cancel(run)
         isOurs = isinstance(reason, PeerDisconnected) and not reason.remote
         if lasted >= SETTLED or (isOurs and reason.reason == DisconnectReason.REQUESTED):  # type: ignore[attr-defined]
             return
         self._warn(node, f"left, {reason_label(reason)}", f"it connects and leaves at once: {explainError(reason)}")
-        run = self._runs[node.node_id]
-        run.hasLeft = True
-        self._cancel(run)
+        self._runs[node.node_id].hasLeft = True
 
     def forget(self, nodeId: bytes) -> None:
         """A node is static no longer."""

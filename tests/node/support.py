@@ -23,6 +23,8 @@ from devp2p_tx.node.server import Server
 from devp2p_tx.testing import EchoCapability, MemoryHost, MemoryNetwork, ScriptedPeer, Stage
 
 PORT = 30303
+#: What the servers' clocks show at the start of a test (unix time).
+START = 1_800_000_000
 #: Long enough for everything but timeouts.
 MOMENT = 0.5
 
@@ -89,6 +91,7 @@ class ServerTestCase(SynchronousTestCase):
             reactor=self.host(number),
             randomBytes=self.network.random.randbytes,
             random=Random(number),
+            unixTime=lambda: START + self.network.clock.seconds(),
             nat=mapping,
         )
         self.servers[number] = server

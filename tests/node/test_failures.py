@@ -4,6 +4,7 @@ Tests of capabilities whose code fails: that is the end of the peer, and of noth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -85,6 +86,21 @@ class FailureTests(ServerTestCase):
         broken, healthy = self.serve(Capability("bad", 1, 1, build))
         self.assertOnlyThat(broken, healthy, "<Capability bad/1>: BrokenError: build")
         self.assertEqual(self.logged(), 1)
+
+    def test_no_protocol(self) -> None:
+        """C{buildProtocol} returns what is no protocol: the sentence says so, once a minute, and the peer is told."""
+        for number, wrong in enumerate((None, object(), {})):
+            broken = self.call(3, self.startBad(number, lambda wrong=wrong: wrong), caps=[Cap("bad", 1)])
+            self.assertEqual(broken.disconnectReason, DisconnectReason.SUBPROTOCOL_ERROR)
+            for _ in range(3):
+                self.call(3, 10 + number, caps=[Cap("bad", 1)])
+            [failure] = self.flushLoggedErrors(TypeError)
+            self.assertIn(f"buildProtocol returned {wrong!r}, which is no ICapabilityProtocol", str(failure.value))
+
+    def startBad(self, number: int, build: Callable[[], Any]) -> int:
+        """A node with a bad capability; its number."""
+        self.start(10 + number, capabilities=[Capability("bad", 1, 1, build)])
+        return 10 + number
 
     def test_connection_made(self) -> None:
         """In C{connectionMade}; the peer's other capability is told of the end."""

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.core.forkid import MAINNET
 from devp2p_tx.core.nat.ports import Mapping
 from devp2p_tx.errors import InvalidAddress, PortMappingError
 from devp2p_tx.interfaces import INodeSource, IPortMapper
@@ -184,6 +185,28 @@ class SourceTests(ServerTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
         for source in ("raises", "fails"):
             self.assertEqual(server.metrics.value("source_failures", source=source, reason="Mistake"), 1)
+
+    def test_the_same_for_ever(self) -> None:
+        """A source that has a node at once, always, is asked 100 times a second at most; with or without a chain."""
+        for chain in (None, MAINNET):
+            self.start(2)
+            source = Source("mine")
+            asked: list[None] = []
+
+            def again(asked: list[None] = asked) -> Deferred[Node]:
+                asked.append(None)
+                if len(asked) > 10_000:
+                    raise Mistake("asked too often")
+                return succeed(node(2))
+
+            source.next = again  # type: ignore[method-assign]
+            self.start(1, nodeSources=[source], lan=True, chain=chain)
+            self.moment(10)
+            self.assertEqual(self.numbers(1), [2] if chain is None else [])
+            self.assertLess(abs(len(asked) - 100 * 10.5), 101)
+            self.successResultOf(self.stopped(1))
+            self.assertEqual((source.stopped, self.host(1).getDelayedCalls()), (1, []))
+            self.successResultOf(self.stopped(2))
 
     def test_stops(self) -> None:
         """One that cannot be stopped keeps nothing from being stopped."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.entries import ETH, Entry
 from devp2p_tx.core.enr.node import Node
@@ -132,6 +134,23 @@ class RecordTests(DiscoveryTestCase):
         capability.entries = [(X, 65536)]
         self.moment(ENTRIES_INTERVAL)
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
+
+    def test_no_entries(self) -> None:
+        """What is no sequence of entries is a mistake that names the capability: at the start, on request, later."""
+        for wrong in (None, 42, Deferred(), [X], [(X, 1, 2)], [("x", 1)]):
+            capability = Announcing()
+            capability.entries = wrong  # type: ignore[assignment]
+            starting = self.make(1, capabilities=[capability], discovery=True).startService()
+            self.moment()
+            error = self.failureResultOf(starting, TypeError).value
+            self.assertIn("recordEntries of capability echo/1 returned", str(error))
+            server, capability, told = self.announcing()
+            capability.entries = wrong  # type: ignore[assignment]
+            self.assertRaises(TypeError, server.refreshRecord)
+            self.moment(200)
+            self.assertEqual((len(self.flushLoggedErrors(TypeError)), self.entry(server, X), told), (1, 1, []))
+            server.stopService()
+            self.moment(10)
 
     def test_not_running(self) -> None:
         """Before the start and after the stop nothing is asked."""

@@ -253,6 +253,20 @@ class LeavingTests(NoticeTestCase):
         self.moment(3)
         self.assertEqual(self.lines(), [])
 
+    def test_not_while_it_is_watched(self) -> None:
+        """A node that left at once, comes back, and is disconnected by our user is not said to be connected."""
+        other = self.start(2)
+        leaving = other.subscribeEvents(lambda event: [peer.disconnect() for peer in other.peers()])
+        server = self.start(1, staticNodes=[node(2)])
+        self.moment(10)
+        leaving.unsubscribe()
+        self.moment(30)
+        server.peers()[0].disconnect()
+        self.moment(20)
+        self.assertEqual((self.numbers(1), self.lines(LogLevel.info)), ([], []))
+        self.moment(30)
+        self.assertEqual((self.numbers(1), len(self.lines(LogLevel.info))), ([2], 1))
+
     def test_later(self) -> None:
         """One that stayed has not left at once."""
         other = self.start(2)

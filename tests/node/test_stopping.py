@@ -227,6 +227,17 @@ class ServerStopTests(ServerTestCase):
         self.assertClosed()
         self.failureResultOf(server.startService(), LocalProtocolError)
 
+    def test_an_endpoint_that_gives_no_port(self) -> None:
+        """The sentence names the endpoint, and what was open before is closed."""
+        endpoint = SlowEndpoint()
+        endpoint.asked.callback(None)  # type: ignore[arg-type]
+        server = self.make(1, listen=[PORT, endpoint])
+        starting = server.startService()
+        self.moment()
+        error = self.failureResultOf(starting, TypeError).value
+        self.assertIn("gave None, which is no listening port", str(error))
+        self.assertClosed()
+
     def test_an_endpoint_that_fails_too_late(self) -> None:
         """What the endpoint fails with after the stop is logged, since nobody waits for it."""
         endpoint = SlowEndpoint()

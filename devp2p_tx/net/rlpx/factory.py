@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from os import urandom
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -18,10 +19,10 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
-from devp2p_tx.errors import DisconnectReason, PeerRejected
+from devp2p_tx.errors import DevP2PError, DisconnectReason, PeerRejected
 from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
-from devp2p_tx.net.rlpx.peer import RLPxPeer, nodeAt
+from devp2p_tx.net.rlpx.peer import RLPxPeer, addressText, nodeAt
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
 _log = Logger()
@@ -110,6 +111,10 @@ class RLPxFactory(Factory):
     def _failed(self, failure: Failure, protocol: RLPxProtocol) -> Failure:
         _log.debug("no connection with {address}: {error}", address=protocol.remoteAddress, error=failure.value)
         error = failure.value
+        if not isinstance(error, (DevP2PError, ConnectionClosed, CancelledError)):
+            _log.failure(
+                "a mistake ends a connection: addr={address}", failure, address=addressText(protocol.remoteAddress)
+            )
         if isinstance(error, PeerRejected):
             protocol.disconnect(error.reason)
         else:

@@ -201,20 +201,27 @@ class RLPxProtocol(Protocol):
             return
         self._started = True
         for matched in matches:
-            capability = matched.capability
-            traffic = self._metrics.traffic(f"{capability.name}/{capability.version}", capability.length)
             try:
-                channel = Channel(self, matched, capability.buildProtocol(peer), traffic, observe)
+                self._open(matched, peer, observe)
             except Exception:
-                self.fail(capability, Failure())
+                self.fail(matched.capability, Failure())
                 return
-            self.channels.append(channel)
-            counts = traffic.received
-            route = channel.receiver(), channel.offset, counts.messages, counts.bytes, channel
-            self._routes += [route] * capability.length
         for channel in self.channels:
             self._call(channel, channel.connect)
         self.resumeReading(self)
+
+    def _open(self, matched: Match[ICapability], peer: IPeer, observe: MessageObserver | None) -> None:
+        """Have a capability build its protocol, and give that its channel."""
+        capability = matched.capability
+        traffic = self._metrics.traffic(f"{capability.name}/{capability.version}", capability.length)
+        protocol = capability.buildProtocol(peer)
+        if not callable(getattr(protocol, "messageReceived", None)):
+            raise TypeError(f"buildProtocol returned {protocol!r}, which is no ICapabilityProtocol")
+        channel = Channel(self, matched, protocol, traffic, observe)
+        self.channels.append(channel)
+        counts = traffic.received
+        route = channel.receiver(), channel.offset, counts.messages, counts.bytes, channel
+        self._routes += [route] * capability.length
 
     def disconnect(self, reason: int) -> None:
         """

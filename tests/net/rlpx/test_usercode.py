@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionLost
+from twisted.logger import LogLevel
 
-from devp2p_tx.errors import CapabilityFailed, DisconnectReason
-from devp2p_tx.testing import ScriptedPeer
+from devp2p_tx.errors import CapabilityFailed, DisconnectReason, PeerRejected
+from devp2p_tx.testing import ScriptedPeer, Stage
 from tests.net.rlpx.support import FIRST, ConnectionCase, Recording
 
 
@@ -118,3 +119,30 @@ class TestUserCodeThatRaises(ConnectionCase):
         self.network.settle()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(peer.disconnectReason, DisconnectReason.SUBPROTOCOL_ERROR)
+
+
+class TestFactory(ConnectionCase):
+    """What a subclass of the factory overrides."""
+
+    def admit(self, error: Exception) -> ScriptedPeer:
+        def admit(remote: object) -> None:
+            raise error
+
+        self.factory.admit = admit  # type: ignore[method-assign]
+        peer = self.scripted()
+        self.network.settle()
+        self.assertTrue(peer.ended)
+        return peer
+
+    def test_mistake(self) -> None:
+        """It ends the connection, and is logged: nobody else would hear of it."""
+        self.admit(ZeroDivisionError())
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_refusal(self) -> None:
+        """It is told to the peer, and not logged as an error; nor is a peer that goes away."""
+        peer = self.admit(PeerRejected(DisconnectReason.TOO_MANY_PEERS))
+        self.assertEqual(peer.disconnectReason, DisconnectReason.TOO_MANY_PEERS)
+        self.scripted(Stage.CONNECTED).transport.abortConnection()
+        self.network.settle()
+        self.assertEqual([event for event in self.logged if event["log_level"] >= LogLevel.warn], [])
