@@ -23,7 +23,7 @@ from devp2p_tx.interfaces import INodeSource, IPortMapper
 from devp2p_tx.net.nat.mapping import STOP_TIMEOUT
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.node.config import ServerConfig
-from devp2p_tx.node.sources import SourceEnded
+from devp2p_tx.node.sources import MAX_AT_ONCE, REST, SourceEnded
 from devp2p_tx.testing import Stage
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
@@ -147,10 +147,10 @@ class SourceTests(ServerTestCase):
         self.successResultOf(self.stopped(1))
         self.assertEqual([each.stopped for each in sources], [1, 1])
 
-    def stopped(self, number: int) -> Deferred[None]:
+    def stopped(self, number: int, seconds: float = 2.0) -> Deferred[None]:
         """Stop a server."""
         stopping = self.servers[number].stopService()
-        self.moment(2)
+        self.moment(seconds)
         return stopping
 
     def test_beside_discovery(self) -> None:
@@ -204,7 +204,8 @@ class SourceTests(ServerTestCase):
             self.moment(10)
             self.assertEqual(self.numbers(1), [2] if chain is None else [])
             self.assertLess(abs(len(asked) - 100 * 10.5), 101)
-            self.successResultOf(self.stopped(1))
+            self.assertEqual((MAX_AT_ONCE, REST), (100, 1.0))
+            self.successResultOf(self.stopped(1, REST / 10))
             self.assertEqual((source.stopped, self.host(1).getDelayedCalls()), (1, []))
             self.successResultOf(self.stopped(2))
 
