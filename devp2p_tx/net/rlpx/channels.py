@@ -97,6 +97,12 @@ class Channel:
         traffic: Traffic,
         observe: MessageObserver | None = None,
     ) -> None:
+        """
+        @param protocol: what the capability built.
+        @raise TypeError: that is no protocol.
+        """
+        if not callable(getattr(protocol, "messageReceived", None)):
+            raise TypeError(f"buildProtocol returned {protocol!r}, which is no ICapabilityProtocol")
         self.capability = match.capability
         self.offset = match.offset
         self.protocol = protocol

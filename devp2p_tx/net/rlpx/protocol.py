@@ -214,13 +214,9 @@ class RLPxProtocol(Protocol):
         """Have a capability build its protocol, and give that its channel."""
         capability = matched.capability
         traffic = self._metrics.traffic(f"{capability.name}/{capability.version}", capability.length)
-        protocol = capability.buildProtocol(peer)
-        if not callable(getattr(protocol, "messageReceived", None)):
-            raise TypeError(f"buildProtocol returned {protocol!r}, which is no ICapabilityProtocol")
-        channel = Channel(self, matched, protocol, traffic, observe)
+        channel = Channel(self, matched, capability.buildProtocol(peer), traffic, observe)
         self.channels.append(channel)
-        counts = traffic.received
-        route = channel.receiver(), channel.offset, counts.messages, counts.bytes, channel
+        route = channel.receiver(), channel.offset, traffic.received.messages, traffic.received.bytes, channel
         self._routes += [route] * capability.length
 
     def disconnect(self, reason: int) -> None:
