@@ -107,6 +107,8 @@ class Dialer:
         """
         self._candidates, self._connector.resolve = candidates, resolve
         self._running = True
+        for node in self.plan.static_nodes:
+            self._logFault(node)
         self.evaluate()
 
     def stop(self) -> Deferred[Any]:
@@ -154,6 +156,10 @@ class Dialer:
     def addStatic(self, node: Node) -> None:
         """Dial a node for ever, at this address first; log if it will never be dialed there."""
         self.plan.add_static(node)
+        if self._running:  # of those that were given before, start() does
+            self._logFault(node)
+
+    def _logFault(self, node: Node) -> None:
         fault = self.plan.fault(node)
         if fault is not None and self.plan.max_active:
             self._notices.refused(node, fault)

@@ -172,6 +172,8 @@ class Server(TakesOrders, service.Service):
             config.bootnodes,
             Arriving(self._conns),
         )
+        for node in config.staticNodes:  # here, so that orders that are given before the start come later
+            plan.add_static(node)
         self._dialer = Dialer(
             reactor,
             self._seconds,
@@ -273,8 +275,6 @@ class Server(TakesOrders, service.Service):
         self._descriptors.start()
         self._discovery.start()
         self._nat.start(*self._discovery.sockets)
-        for node in self.config.staticNodes:
-            self._dialer.addStatic(node)
         self._dialer.start(self._discovery.candidates(self.config.maxDialed), self._discovery.resolve)
         self._post(self._announce)
         if self.config.maxDialed:

@@ -219,6 +219,26 @@ class RefusedTests(NoticeTestCase):
         self.assertEqual(self.lines(), [])
 
 
+class BeforeTheStartTests(NoticeTestCase):
+    """Static nodes that will never be dialed."""
+
+    def test_once(self) -> None:
+        """One line for each at the start, whether the configuration names it, or an order before the start."""
+        server = self.make(1, staticNodes=[node(2, tcp=0), node(4)])
+        server.addPeer(node(3, tcp=0))
+        server.removePeer(node(4))
+        self.moment()
+        self.assertEqual(self.lines(), [])
+        server.startService()
+        self.moment()
+        two, three = self.lines()
+        self.assertIn(f"id={node(2).node_id.hex()[:16]}", two)
+        self.assertIn(f"id={node(3).node_id.hex()[:16]}", three)
+        server.addPeer(node(5, tcp=0))
+        self.moment()
+        self.assertEqual(len(self.lines()), 3)
+
+
 class LeavingTests(NoticeTestCase):
     """Static nodes that are peers for a moment only."""
 

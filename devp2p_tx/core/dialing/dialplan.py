@@ -119,6 +119,11 @@ class DialPlan:
         """Dial these, in turn, when there are no peers."""
         self._bootnodes = deque(nodes)
 
+    @property
+    def static_nodes(self) -> list[Node]:
+        """The static nodes, each at all its addresses."""
+        return [node for static in self._static.values() for node in static.nodes]
+
     def is_static(self, node_id: bytes) -> bool:
         """Whether a node is dialed for ever."""
         return node_id in self._static
