@@ -8,6 +8,7 @@ import gc
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
@@ -274,6 +275,42 @@ class ParentTests(ServerTestCase):
         waiting = server.whenStarted()
         server.stopService()
         self.failureResultOf(waiting, ServerStopped)
+
+
+class OrdersBeforeTests(ServerTestCase):
+    """Orders before the start come after what the configuration says."""
+
+    def test_remove(self) -> None:
+        """A static node of the configuration that is removed is never dialed."""
+        self.start(2)
+        server = self.make(1, staticNodes=[node(2)])
+        removing = server.removePeer(node(2))
+        self.moment()
+        self.successResultOf(removing)
+        server.startService()
+        self.moment(100)
+        self.assertEqual((self.numbers(1), server.metrics.value("dials")), ([], 0))
+
+    def test_move(self) -> None:
+        """Of two addresses that which was added is tried first."""
+        self.start(2, listen=[PORT, PORT + 1])
+        server = self.make(1, staticNodes=[node(2)])
+        server.addPeer(node(2, tcp=PORT + 1))
+        self.moment()
+        server.startService()
+        self.moment()
+        [address] = [peer.remoteAddress for peer in server.peers()]
+        self.assertEqual(address, IPv4Address("TCP", addressOf(2), PORT + 1))
+
+    def test_trust(self) -> None:
+        """A trusted node of the configuration that is trusted no longer is not let in."""
+        server = self.make(1, maxPeers=0, trustedNodes=[node(2)])
+        server.removeTrustedPeer(node(2))
+        self.moment()
+        server.startService()
+        self.moment()
+        self.call(2, 1)
+        self.assertEqual(self.numbers(1), [])
 
 
 class StopTests(ServerTestCase):

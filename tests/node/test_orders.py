@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.address import IPv4Address as TCPAddress
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionRefusedError
 
@@ -41,40 +40,6 @@ class OrderTestCase(ServerTestCase):
         connecting = server.connect(node(number))
         self.moment()
         return self.successResultOf(connecting)
-
-
-class BeforeTheStartTests(OrderTestCase):
-    """Orders before the start come after what the configuration says."""
-
-    def test_remove(self) -> None:
-        """A static node of the configuration that is removed is never dialed."""
-        self.start(2)
-        server = self.make(1, staticNodes=[node(2)])
-        removing = server.removePeer(node(2))
-        self.moment()
-        self.successResultOf(removing)
-        server.startService()
-        self.moment(100)
-        self.assertEqual((self.numbers(1), server.metrics.value("dials")), ([], 0))
-
-    def test_move(self) -> None:
-        """Of two addresses that which was added is tried first."""
-        self.start(2, listen=[PORT, PORT + 1])
-        server = self.make(1, staticNodes=[node(2)])
-        server.addPeer(node(2, tcp=PORT + 1))
-        server.startService()
-        self.moment()
-        [address] = [peer.remoteAddress for peer in server.peers()]
-        self.assertEqual(address, TCPAddress("TCP", addressOf(2), PORT + 1))
-
-    def test_trust(self) -> None:
-        """A trusted node of the configuration that is trusted no longer is not let in."""
-        server = self.make(1, maxPeers=0, trustedNodes=[node(2)])
-        server.removeTrustedPeer(node(2))
-        server.startService()
-        self.moment()
-        self.call(2, 1)
-        self.assertEqual(self.numbers(1), [])
 
 
 class TypeTests(OrderTestCase):
