@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.core import forms
+from tests import forms
 
 ROOT = Path(__file__).parents[2]
 SETUP = (ROOT / "setup.py").read_text()
@@ -70,7 +70,7 @@ class ProjectTests(SynchronousTestCase):
         )
 
     def test_what_can_be_compiled_is_sealed(self) -> None:
-        """The modules that setup.py names, and no others: see L{devp2p_tx.core.sealed}."""
+        """The modules that setup.py names, and no others: see L{devp2p_tx._sealed}."""
         named = [ast.literal_eval(node.value) for node in ast.parse(SETUP).body if _assigns(node, "COMPILED")]
         sealed = [module.__name__.replace(".", "/") + ".py" for module in forms.sealed_modules()]
         self.assertEqual([sorted(each) for each in named], [sorted(sealed)])

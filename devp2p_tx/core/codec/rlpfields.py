@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from devp2p_tx.core.sealed import seal
+from devp2p_tx._sealed import seal
 from devp2p_tx.errors import InvalidRLP
 
 _LIST, _STRING = 0xC0, 0x80

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from cramjam import Buffer, DecompressionError
 from cramjam import snappy as _snappy
 
-from devp2p_tx.core.sealed import seal
+from devp2p_tx._sealed import seal
 from devp2p_tx.errors import InvalidSnappy
 
 _decompress = _snappy.decompress_raw

@@ -8,11 +8,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.discv5.events import Call
 from devp2p_tx.core.discv5.session import Session
 from devp2p_tx.core.kademlia.distance import ID_BITS, log_distance
-from devp2p_tx.core.sealed import Sealed, seal
 
 #: Seconds that an answer may take, and each further part of it.
 RESPONSE_TIMEOUT = 0.7

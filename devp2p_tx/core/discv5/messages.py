@@ -16,6 +16,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from devp2p_tx._sealed import seal
 from devp2p_tx.core.addressing.addresses import IPAddress, from_packed
 from devp2p_tx.core.codec.rlpfields import (
     read_bytes,
@@ -26,7 +27,6 @@ from devp2p_tx.core.codec.rlpfields import (
     write_list,
     write_uint,
 )
-from devp2p_tx.core.sealed import seal
 from devp2p_tx.errors import InvalidRLP
 
 #: The most bytes of a request's id.

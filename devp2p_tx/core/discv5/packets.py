@@ -17,8 +17,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple, final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.crypto.ciphers import SeekableStream, seekable_ctr_stream
-from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import RemoteProtocolError
 
 PROTOCOL_ID = b"discv5"

@@ -36,6 +36,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar, final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.ipvote import ExternalEndpoint
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
@@ -79,7 +80,6 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.loopback import LoopbackRecord
 from devp2p_tx.core.enr.record import InvalidRecord, Record
 from devp2p_tx.core.kademlia.distance import ID_BITS
-from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import (
     AddressRefused,
     DevP2PError,

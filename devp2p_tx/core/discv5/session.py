@@ -23,6 +23,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple, final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.ciphers import InvalidTag, gcm_opener, gcm_sealer
 from devp2p_tx.core.crypto.hkdf import hkdf
@@ -32,7 +33,6 @@ from devp2p_tx.core.crypto.signatures import is_signed_by
 from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import HandshakeAuth, PacketWriter, masked
 from devp2p_tx.core.enr.record import InvalidRecord, Record, parse_record
-from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import HandshakeError, InvalidPublicKey
 
 #: Sessions that are kept; beyond it the one not used for the longest time goes.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.codec import rlp
 from devp2p_tx.core.crypto.ciphers import block_masker
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
@@ -29,7 +30,6 @@ from devp2p_tx.core.rlpx.events import (
 )
 from devp2p_tx.core.rlpx.frames import MAX_SIZE, Bytes, FrameReader, FrameWriter, Message
 from devp2p_tx.core.rlpx.handshake import Initiator, Recipient, Secrets
-from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import HelloError, LocalProtocolError, RemoteProtocolError, Timeout
 
 #: From the connection to the end of the RLPx handshake (seconds).

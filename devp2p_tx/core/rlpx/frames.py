@@ -19,12 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import final
 
+from devp2p_tx._sealed import Sealed, seal
 from devp2p_tx.core.codec.rlp import decode_prefix, decode_uint, encode, encode_uint
 from devp2p_tx.core.codec.snappy import PIECE, Piece, compress_buffer, compress_pieces, decompress
 from devp2p_tx.core.crypto.ciphers import Stream, block_masker, ctr_stream
 from devp2p_tx.core.p2p.messages import DISCONNECT
 from devp2p_tx.core.rlpx.handshake import Secrets
-from devp2p_tx.core.sealed import Sealed, seal
 from devp2p_tx.errors import FrameError, InvalidRLP, LocalProtocolError, MACError, RemoteProtocolError
 
 #: The most that a frame's body may have, and a message's payload once expanded (bytes).

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import devp2p_tx.core
-from devp2p_tx.core.sealed import Sealed
+from devp2p_tx._sealed import Sealed
 from tests.core.discv5.playing import ProtocolTestCase
 from tests.core.rlpx.pairs import Talk
 

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.core.sealed}: native code and the source do the same.
+Tests for L{devp2p_tx._sealed}: native code and the source do the same.
 
 They run with either; where native code runs, the source is asked as well, in a process of its own, and the two are
 compared.
@@ -18,6 +18,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx._native import PURE, is_installed
+from devp2p_tx._sealed import Sealed
 from devp2p_tx.core.discv5 import packets, protocol
 from devp2p_tx.core.discv5.events import TalkAnswered
 from devp2p_tx.core.p2p.messages import HELLO
@@ -25,8 +26,7 @@ from devp2p_tx.core.rlpx import connection, frames
 from devp2p_tx.core.rlpx.connection import RLPxConnection
 from devp2p_tx.core.rlpx.events import HandshakeCompleted, HelloReceived, MessagesReceived
 from devp2p_tx.core.rlpx.frames import FrameWriter
-from devp2p_tx.core.sealed import Sealed
-from tests.core import forms
+from tests import forms
 from tests.core.discv5.playing import ProtocolTestCase
 from tests.core.rlpx.pairs import OURS, THEIRS, Talk, our_hello, randomness, their_hello, writer_and_reader
 
@@ -37,7 +37,7 @@ TYPES = (bytes, bytearray, memoryview)
 def asked(**environment: str) -> dict[str, object]:
     """What L{forms} finds out in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.core.forms"],
+        [sys.executable, "-m", "tests.forms"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
         capture_output=True,
         text=True,
