@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from devp2p_tx.net.hostnames import isReal
+from devp2p_tx.net.names.hostnames import isReal
 
 
 def secondsOf(reactor: Any) -> Callable[[], float]:

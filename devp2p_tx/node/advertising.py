@@ -33,8 +33,8 @@ from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source
 from devp2p_tx.core.enr.nodeendpoint import VERSIONS, locality
 from devp2p_tx.core.text.advertise import Advertise, HostPort
 from devp2p_tx.net.hostaddresses import addressesOf
-from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.families import ANYWHERE, familyName
+from devp2p_tx.net.names.hostnames import HostNames
 
 #: How often host names are looked up again, and the addresses of this host looked at (seconds); as often as go-ethereum
 #: asks a router for its external address.

@@ -19,7 +19,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused, OverBudget
 from devp2p_tx.net.connecting.dialvia import Via
 from devp2p_tx.net.connecting.nodes import connect
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 
 #: What is counted as refused by us.

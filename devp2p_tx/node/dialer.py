@@ -29,7 +29,7 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.net.connecting.dialvia import Via
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import PROTOCOL, Connector, Resolve
 from devp2p_tx.node.dial import Dial, Reaching, SetUp

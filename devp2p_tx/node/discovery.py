@@ -39,9 +39,9 @@ from devp2p_tx.net.discovery.dnstree import DNSTrees, TextResolver
 from devp2p_tx.net.discovery.kademlia import KademliaNode
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostaddresses import networksOf
-from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.connector import PROTOCOL

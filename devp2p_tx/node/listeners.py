@@ -20,9 +20,9 @@ from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.nodeendpoint import VERSIONS
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.hostaddresses import addressesOf
-from devp2p_tx.net.hostnames import NamedAddress
 from devp2p_tx.net.listening.families import familyName
 from devp2p_tx.net.listening.sockets import Listen, isProxied, portNumber, serverEndpoint
+from devp2p_tx.net.names.hostnames import NamedAddress
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.node.inbound import InboundFactory
 from devp2p_tx.node.opening import CannotOpen, Opening

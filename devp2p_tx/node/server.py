@@ -46,8 +46,8 @@ from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver
-from devp2p_tx.net.hostnames import HostNames, SystemTTLs, isReal
-from devp2p_tx.net.nameservers import NameServers
+from devp2p_tx.net.names.hostnames import HostNames, SystemTTLs, isReal
+from devp2p_tx.net.names.nameservers import NameServers
 from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol

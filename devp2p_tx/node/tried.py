@@ -9,7 +9,7 @@ from collections import Counter
 from devp2p_tx.core.addressing.policy import REFUSED
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.discovery import Discovery
 

@@ -21,7 +21,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected
 from devp2p_tx.net.discovery.discv4 import DiscoveryV4
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.node.config import DEFAULT_DIAL_RATIO, DEFAULT_MAX_PEERS, DEFAULT_MAX_PENDING_PEERS
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import RandomWalkSource

@@ -14,8 +14,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from devp2p_tx.net.nameservers import NameServers
-from tests.net.test_nameservers import NAME, PlayedServer, texts, truncated
+from devp2p_tx.net.names.nameservers import NameServers
+from tests.net.names.test_nameservers import NAME, PlayedServer, texts, truncated
 
 
 async def ask(reactor: Any, lines: list[str]) -> None:

@@ -25,8 +25,8 @@ from devp2p_tx.node.server import Server
 from devp2p_tx.node.sources import Candidates, ListSource
 from devp2p_tx.testing import MemoryHost, Stage
 from tests.net.discovery.test_dnstree import record, url
+from tests.net.names.test_hostnames import PlayedServers
 from tests.net.proxy.torcontrol import TorControlPort
-from tests.net.test_hostnames import PlayedServers
 from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 from tests.node.test_discovery import BOOT, DiscoveryTestCase
 

@@ -25,7 +25,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DisconnectReason, PeerRejected, ServerStopped
 from devp2p_tx.interfaces import INodeSource
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.peer import ConnectionFlags
 from devp2p_tx.node.sources import Candidates, ListSource

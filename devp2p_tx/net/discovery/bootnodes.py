@@ -17,7 +17,7 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import ServerStopped, Timeout
-from devp2p_tx.net.hostnames import HostNames
+from devp2p_tx.net.names.hostnames import HostNames
 
 
 class Bootnodes:

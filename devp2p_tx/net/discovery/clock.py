@@ -22,7 +22,7 @@ from devp2p_tx.core.discv4.clock import ClockOffset, ClockState
 from devp2p_tx.core.enr.url import is_hostname
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DevP2PError, InvalidAddress
-from devp2p_tx.net.hostnames import resolveHost
+from devp2p_tx.net.names.hostnames import resolveHost
 
 #: The UDP port of time servers.
 PORT = 123

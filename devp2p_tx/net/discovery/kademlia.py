@@ -50,8 +50,8 @@ from devp2p_tx.interfaces import NodeStore
 from devp2p_tx.net.discovery.bootnodes import Bootnodes
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.discovery.udp import DatagramEdge
-from devp2p_tx.net.hostnames import HostNames
 from devp2p_tx.net.listening.families import ANYWHERE
+from devp2p_tx.net.names.hostnames import HostNames
 
 #: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.
 ATTEMPTS = 2

@@ -19,7 +19,7 @@ from devp2p_tx.core.nat.ports import Mapping
 from devp2p_tx.core.nat.stunservers import SERVERS
 from devp2p_tx.errors import PortMappingError, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
-from devp2p_tx.net.hostnames import resolveHost
+from devp2p_tx.net.names.hostnames import resolveHost
 from devp2p_tx.net.nat.asking import Asker
 
 #: How many servers are asked, at most, before it has failed, and how many addresses of each family of a server.

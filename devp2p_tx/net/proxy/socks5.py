@@ -15,7 +15,7 @@ from zope.interface import implementer
 from devp2p_tx.core.addressing.addresses import parse_address
 from devp2p_tx.core.proxy.socks5 import Socks5Client
 from devp2p_tx.errors import InvalidAddress, ProxyError, Timeout
-from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.names.hostnames import NamedAddress
 from devp2p_tx.net.proxy.preamble import Preamble, PreambleFactory
 
 #: How long the proxy may take to connect (seconds): some, such as Tor, have a long way to go.

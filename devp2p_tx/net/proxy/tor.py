@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.errors import InvalidAddress, ProxyError
-from devp2p_tx.net.hostnames import NamedAddress
+from devp2p_tx.net.names.hostnames import NamedAddress
 from devp2p_tx.net.proxy.socks5 import Socks5Endpoint
 
 #: How long Tor may take to answer at its control port (seconds).

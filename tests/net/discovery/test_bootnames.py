@@ -11,7 +11,7 @@ from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import Metrics
-from devp2p_tx.net.hostnames import MAX_RETRY
+from devp2p_tx.net.names.hostnames import MAX_RETRY
 from tests.net.discovery.support import PORT, TARGET, DiscoveryCase, Member, Puppet, addressOf, keyOf
 
 NAME = "boot.example"

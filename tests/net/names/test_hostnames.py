@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.hostnames}, with a resolver that the test plays and a clock that it moves.
+Tests for L{devp2p_tx.net.names.hostnames}, with a resolver that the test plays and a clock that it moves.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from twisted.names import dns
 from twisted.names.error import DNSQueryTimeoutError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from devp2p_tx.net import nameservers
-from devp2p_tx.net.hostnames import (
+from devp2p_tx.net.names import nameservers
+from devp2p_tx.net.names.hostnames import (
     DEFAULT_TTL,
     MAX_ADDRESSES,
     MAX_NAMES,

@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.nameservers}: name servers in memory, and some on real sockets of this host.
+Tests for L{devp2p_tx.net.names.nameservers}: name servers in memory, and some on real sockets of this host.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from devp2p_tx.core.dnstree.building import make_tree
 from devp2p_tx.errors import NameLookupError
-from devp2p_tx.net import nameservers
 from devp2p_tx.net.discovery.dnstree import DNSTrees
-from devp2p_tx.net.nameservers import MAX_DATAGRAM, MAX_LOOKUP, MAX_TRY, REST, NameServers
+from devp2p_tx.net.names import nameservers
+from devp2p_tx.net.names.nameservers import MAX_DATAGRAM, MAX_LOOKUP, MAX_TRY, REST, NameServers
 from devp2p_tx.testing import MemoryNetwork
 from tests.core.dnstree.examples import KEY
 from tests.net.discovery.test_dnstree import DOMAIN, record, url

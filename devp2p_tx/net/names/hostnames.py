@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
-from devp2p_tx.net.nameservers import CONFIGURATION, NameServers
+from devp2p_tx.net.names.nameservers import CONFIGURATION, NameServers
 
 #: How long a name may take (seconds).
 RESOLVE_TIMEOUT = 5.0
