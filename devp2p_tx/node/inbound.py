@@ -20,8 +20,8 @@ from devp2p_tx.core.addressing.connectionlimit import ConnectionRateLimiter
 from devp2p_tx.core.addressing.handshakeslots import HandshakeSlots
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
-from devp2p_tx.net.lateness import LatenessProbe
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
+from devp2p_tx.net.timing.lateness import LatenessProbe
 from devp2p_tx.node.peer import addressIP, addressText
 
 #: How many connections from addresses of trusted nodes may be on their way through the handshakes, beside the others.

@@ -48,9 +48,9 @@ from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver
 from devp2p_tx.net.names.hostnames import HostNames, SystemTTLs, isReal
 from devp2p_tx.net.names.nameservers import NameServers
-from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
+from devp2p_tx.net.timing.reactortime import secondsOf
 from devp2p_tx.node.admission import Arriving, PeerSet, checkAddPeer, checkPostHandshake, explain
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.crossing import awaitProofs

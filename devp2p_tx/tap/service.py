@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.errors import DevP2PError
 from devp2p_tx.net.names.hostnames import leaveUnresolved
-from devp2p_tx.net.reactortime import useMonotonicTime
+from devp2p_tx.net.timing.reactortime import useMonotonicTime
 from devp2p_tx.node.opening import SETTINGS, CannotOpen
 from devp2p_tx.node.server import Server
 from devp2p_tx.tap.descriptors import raiseLimit

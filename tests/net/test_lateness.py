@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.lateness}.
+Tests for L{devp2p_tx.net.timing.lateness}.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.lateness import Lateness
-from devp2p_tx.net.lateness import INTERVAL, LatenessProbe
+from devp2p_tx.net.timing.lateness import INTERVAL, LatenessProbe
 
 
 class LatenessProbeTests(SynchronousTestCase):

@@ -37,9 +37,9 @@ from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter, canonical
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
-from devp2p_tx.net.lateness import LatenessProbe
 from devp2p_tx.net.listening.adopted import datagramSocket
 from devp2p_tx.net.listening.families import familyName, separateFamilies
+from devp2p_tx.net.timing.lateness import LatenessProbe
 
 #: The largest datagram of any discovery protocol (bytes).
 MAX_SIZE = 1280

@@ -50,9 +50,9 @@ from devp2p_tx.errors import (
     Timeout,
 )
 from devp2p_tx.interfaces import ICapability, IPeer
-from devp2p_tx.net.reactortime import secondsOf
 from devp2p_tx.net.rlpx.channels import Channel, MessageObserver
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
+from devp2p_tx.net.timing.reactortime import secondsOf
 
 #: A peer that takes nothing of what it is sent for so long is dropped (seconds).
 WRITE_TIMEOUT = 20.0

@@ -16,7 +16,7 @@ from devp2p_tx.core.discv5 import packets
 from devp2p_tx.core.discv5.packets import PacketWriter
 from devp2p_tx.core.discv5.session import MAX_CHALLENGES
 from devp2p_tx.errors import Timeout
-from devp2p_tx.net.lateness import INTERVAL
+from devp2p_tx.net.timing.lateness import INTERVAL
 from tests.net.discovery.support import PORT
 from tests.net.discovery.test_discv5 import DiscoveryV5TestCase
 

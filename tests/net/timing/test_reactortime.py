@@ -1,5 +1,5 @@
 """
-Tests for L{devp2p_tx.net.reactortime}.
+Tests for L{devp2p_tx.net.timing.reactortime}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from time import monotonic
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from devp2p_tx.net.reactortime import secondsOf
+from devp2p_tx.net.timing.reactortime import secondsOf
 from devp2p_tx.testing import MemoryNetwork
 
 #: A process whose clock is set back by a day and then ahead by one, while calls wait.
@@ -23,7 +23,7 @@ runtime.seconds = lambda: time.time() + ahead[0]
 from twisted.internet import selectreactor
 selectreactor.install()
 from twisted.internet import reactor
-from devp2p_tx.net.reactortime import useMonotonicTime
+from devp2p_tx.net.timing.reactortime import useMonotonicTime
 assert abs(reactor.seconds() - time.time()) < 5
 late, order = reactor.callLater(3600, print, "an hour early"), []
 reactor.callLater(0.01, order.append, "before")
