@@ -186,6 +186,12 @@ class RoomTests(SynchronousTestCase):
             self.assertTrue(publicModules(room), f"{place(room)} lists none")
             self.assertEqual(publicModules(room) - there, set(), place(room))
 
+    def test_few_modules_are_in_no_room(self) -> None:
+        """A module beside the rooms of a floor is used by several of them, and belongs to none."""
+        for floor, most in (("net", 3), ("core", 5)):
+            loose = [path.name for path in (PACKAGE / floor).glob("*.py") if path.name != "__init__.py"]
+            self.assertLessEqual(len(loose), most, loose)
+
     def test_no_code_in_its_init(self) -> None:
         self.assertEqual([place(room) for room in self.rooms if len(tree(room / "__init__.py").body) != 1], [])
 

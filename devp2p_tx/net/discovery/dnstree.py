@@ -32,7 +32,9 @@ _log = Logger()
 
 
 class TextResolver(Protocol):
-    """What is asked of a resolver, as C{IResolver} of Twisted has it; L{devp2p_tx.net.names.nameservers} has the system's."""
+    """
+    What is asked of a resolver, as C{IResolver} of Twisted has it; L{devp2p_tx.net.names.nameservers} has the system's.
+    """
 
     def lookupText(self, name: str) -> Deferred[Any]: ...
 
