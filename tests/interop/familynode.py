@@ -69,7 +69,7 @@ def main() -> None:
     number = int(sys.argv[1])
     options = Options()
     options.parseOptions(["--node-key-hex", keyOf(number).secret.hex(), *sys.argv[2:]])
-    observer = FilteringLogObserver(textFileLogObserver(sys.stdout), [options.logPredicate])
+    observer = FilteringLogObserver(textFileLogObserver(sys.stdout), [options.settings.logPredicate])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     server = Server(options.serverConfig(keyOf(number)))
     teller = Teller(server)
