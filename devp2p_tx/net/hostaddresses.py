@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
-from twisted.logger import Logger
-
 from devp2p_tx.core.addressing.addresses import IPAddress, IPNetwork, parse_address
 from devp2p_tx.interfaces import IInterfaces
+from devp2p_tx.net.log import Logger
 
 _log = Logger()
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import (
@@ -34,6 +33,7 @@ from devp2p_tx.core.enr.nodeendpoint import VERSIONS, locality
 from devp2p_tx.core.text.advertise import Advertise, HostPort
 from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.listening.families import ANYWHERE, familyName
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
 
 #: How often host names are looked up again, and the addresses of this host looked at (seconds); as often as go-ethereum

@@ -9,7 +9,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import DNSLookupError
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
@@ -19,6 +18,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused, OverBudget
 from devp2p_tx.net.connecting.dialvia import Via
 from devp2p_tx.net.connecting.nodes import connect
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 

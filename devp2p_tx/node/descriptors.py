@@ -12,8 +12,8 @@ from collections.abc import Callable
 from errno import EMFILE, ENFILE
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
+from devp2p_tx.net.log import Logger
 from devp2p_tx.node.config import ServerConfig
 
 #: Files that every node has open: standard streams, log, database, reactor, listening sockets, lookups of names, NAT.

@@ -9,13 +9,13 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.errors import InvalidNode, PeerDisconnected, PeerRejected, ServerStopped
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import Connector
 from devp2p_tx.node.peer import ConnectionFlags

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
@@ -29,6 +28,7 @@ from devp2p_tx.errors import (
     reason_text,
 )
 from devp2p_tx.net.connecting.dialvia import Via
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.node.connector import PROTOCOL, Connector, Resolve

@@ -16,7 +16,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
@@ -41,6 +40,7 @@ from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.hostaddresses import networksOf
 from devp2p_tx.net.listening.adopted import datagramDescriptor
 from devp2p_tx.net.listening.families import ANYWHERE
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
 from devp2p_tx.node.advertising import Advertising, Bound
 from devp2p_tx.node.config import ServerConfig

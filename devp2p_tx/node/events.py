@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
-from twisted.logger import Logger
+from devp2p_tx.net.log import Logger
 
 _log = Logger()
 T = TypeVar("T")

@@ -13,13 +13,13 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.connectionlimit import ConnectionRateLimiter
 from devp2p_tx.core.addressing.handshakeslots import HandshakeSlots
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.net.timing.lateness import LatenessProbe
 from devp2p_tx.node.peer import addressIP, addressText

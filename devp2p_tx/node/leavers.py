@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.core.text.printable import printable
 from devp2p_tx.errors import DisconnectReason, PeerDisconnected, PeerRejected, ended_by
+from devp2p_tx.net.log import Logger
 from devp2p_tx.node.nopeers import NO_PEERS_INTERVAL, SETTLED
 from devp2p_tx.node.peer import Peer, addressText
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
@@ -22,6 +21,7 @@ from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.hostaddresses import addressesOf
 from devp2p_tx.net.listening.families import familyName
 from devp2p_tx.net.listening.sockets import Listen, isProxied, portNumber, serverEndpoint
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import NamedAddress
 from devp2p_tx.net.proxy.proxyheader import ProxyHeaderEndpoint
 from devp2p_tx.node.inbound import InboundFactory

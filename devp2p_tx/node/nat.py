@@ -9,7 +9,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import LOOPBACK, PRIVATE, IPAddress, kinds
@@ -19,6 +19,7 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport
 from devp2p_tx.core.text.nat import Mechanism, NATSpecification
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.nat.finding import MapperFinder
 from devp2p_tx.net.nat.mapping import TIMING, MappedPort, MappingLoop, Timing
 from devp2p_tx.node.config import ServerConfig

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+
+from devp2p_tx.net.log import Logger
 
 #: How long a node that dials is without a peer before it says so, and how often it says it again (seconds).
 NO_PEERS_AFTER, NO_PEERS_INTERVAL = 30.0, 300.0

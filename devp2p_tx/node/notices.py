@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.p2p.messages import Cap
 from devp2p_tx.core.text.printable import printable
 from devp2p_tx.errors import ended_by, reason_label
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.rlpx.channels import MessageObserver
 from devp2p_tx.node.events import Feed, PeerEvent, PeerEventType
 from devp2p_tx.node.leavers import Leavers, capabilitiesText, isUseless

@@ -11,11 +11,11 @@ from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.errors import ServerStopped
 from devp2p_tx.net.listening.families import ANYWHERE, familyName
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.proxy.tor import OnionEndpoint
 
 #: The settings that name a port, by what listens there.

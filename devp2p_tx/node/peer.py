@@ -15,6 +15,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.enr.url import format_node
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.core.p2p.messages import Hello
+from devp2p_tx.core.text.printable import escaped
 from devp2p_tx.interfaces import ICapability
 from devp2p_tx.net.rlpx.peer import RLPxPeer, nodeAt
 from devp2p_tx.net.rlpx.peer import addressIP as addressIP
@@ -157,8 +158,8 @@ class Peer(RLPxPeer):
         return {
             "enode": format_node(self.node),
             "id": self.id,
-            "name": self.fullname,
-            "caps": [str(cap) for cap in self.caps],
+            "name": escaped(self.fullname),
+            "caps": [escaped(str(cap)) for cap in self.caps],
             "network": {
                 "localAddress": addressText(self.localAddress),
                 "remoteAddress": addressText(self.remoteAddress),

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from twisted.logger import Logger
-
 from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr.entries import ETH, Entry
@@ -21,6 +19,7 @@ from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.core.forkid import TIME_THRESHOLD
 from devp2p_tx.interfaces import ICapability
+from devp2p_tx.net.log import Logger
 from devp2p_tx.storage.memory import MemoryNodeStore
 
 #: The most seconds between two times that the capabilities are asked for their entries.

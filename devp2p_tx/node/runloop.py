@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+
+from devp2p_tx.net.log import Logger
 
 _log = Logger()
 

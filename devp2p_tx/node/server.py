@@ -21,7 +21,6 @@ from typing import Any
 from twisted.application import service
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
@@ -46,6 +45,7 @@ from devp2p_tx.net.connecting.dialvia import parseVia
 from devp2p_tx.net.discovery.discv4 import DiscoveryV4
 from devp2p_tx.net.discovery.discv5 import DiscoveryV5
 from devp2p_tx.net.discovery.dnstree import TextResolver
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames, SystemTTLs, isReal
 from devp2p_tx.net.names.nameservers import NameServers
 from devp2p_tx.net.rlpx.faults import CapabilityFaults

@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -27,6 +26,7 @@ from devp2p_tx.core.forkid import ForkFilter, ForkID, ForkMismatch
 from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import DevP2PError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.log import Logger
 from devp2p_tx.node.forks import ForkTally
 
 #: How many nodes of one source are asked for their records at once.

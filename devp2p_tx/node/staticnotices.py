@@ -17,7 +17,6 @@ from twisted.internet.error import (
     UserError,
 )
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 
 from devp2p_tx.core.dialing.dialplan import Refusal
 from devp2p_tx.core.enr.node import Node
@@ -31,6 +30,7 @@ from devp2p_tx.errors import (
     Timeout,
     reason_label,
 )
+from devp2p_tx.net.log import Logger
 
 #: A static node that leaves sooner than this after it connected (seconds) is not connected, to speak of.
 SETTLED = 10.0

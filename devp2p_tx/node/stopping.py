@@ -9,8 +9,9 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from devp2p_tx.net.log import Logger
 
 #: How long one part may take to stop (seconds). A node stops its parts in two rounds, which together stay below the ten
 #: seconds that containers' supervisors wait from TERM to KILL.

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import resource
 
-from twisted.logger import Logger
-
+from devp2p_tx.net.log import Logger
 from devp2p_tx.node.config import ServerConfig
 from devp2p_tx.node.descriptors import neededDescriptors, suffices
 

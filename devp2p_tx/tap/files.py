@@ -8,9 +8,8 @@ from collections.abc import Callable
 from os import strerror, urandom
 from pathlib import Path
 
-from twisted.logger import Logger
-
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
+from devp2p_tx.net.log import Logger
 from devp2p_tx.storage.datadirectory import DataDirectory, DataDirectoryError, make_directory
 from devp2p_tx.storage.keyfile import KeyFileError, create_key, load_key
 from devp2p_tx.tap.privileges import User

@@ -16,13 +16,13 @@ from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
     LegacyLogObserverWrapper,
-    Logger,
     LogLevelFilterPredicate,
     formatEvent,
     formatTime,
-    textFileLogObserver,
 )
 from twisted.python.logfile import LogFile
+
+from devp2p_tx.net.log import Logger, formatText
 
 #: Twisted's name for the file of a daemon that is not told another one.
 _DAEMON_LOG = "twistd.log"
@@ -53,7 +53,7 @@ class Log:
             observer = _syslog(twistd.get("prefix", ""))
         else:
             stream = self._stream(twistd)
-            observer = FileLogObserver(stream, formatJSON) if isJSON else textFileLogObserver(stream)
+            observer = FileLogObserver(stream, formatJSON if isJSON else formatText)
         self.observer = FilteringLogObserver(observer, [predicate])
 
     def _stream(self, twistd: Mapping[str, Any]) -> TextIO:

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from twisted.logger import Logger
-
 from devp2p_tx.core.enr.node import Node
+from devp2p_tx.net.log import Logger
 from devp2p_tx.node.server import Server
 from devp2p_tx.tap.nodelists import Change, NodeList
 from devp2p_tx.tap.values import WrongValue

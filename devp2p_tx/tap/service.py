@@ -13,12 +13,13 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.errors import DevP2PError
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import leaveUnresolved
 from devp2p_tx.net.timing.reactortime import useMonotonicTime
 from devp2p_tx.node.opening import SETTINGS, CannotOpen

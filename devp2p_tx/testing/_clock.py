@@ -12,7 +12,8 @@ from typing import Any, cast
 from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
-from twisted.logger import Logger
+
+from devp2p_tx.net.log import Logger
 
 #: Calls that may run without any time going by; past them something goes round for ever.
 MAX_BUSY = 1_000_000

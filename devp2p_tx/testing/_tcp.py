@@ -31,10 +31,10 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from devp2p_tx.net.log import Logger
 from devp2p_tx.testing._hosts import Host, Network, later
 
 #: What one direction of a connection holds of bytes that were written and not yet read (bytes); a common default.

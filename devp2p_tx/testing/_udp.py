@@ -12,9 +12,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import InvalidAddressError, MessageLengthError
 from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import AbstractDatagramProtocol
-from twisted.logger import Logger
 from zope.interface import implementer
 
+from devp2p_tx.net.log import Logger
 from devp2p_tx.testing._hosts import Host, later
 from devp2p_tx.testing._tcp import ANY_IPV4, makeAddress, mapped
 

@@ -6,9 +6,8 @@ Rules:
   - A source, an IPv4 address or a /64 of IPv6, makes one connection in L{INTERVAL}. Sources of the LAN and of loopback
     make more: test tools run there, and strangers come from there, too, through proxies, onion services and tunnels.
   - All sources share a budget, and so do those of one network, a /24 of IPv4 or a /48 of IPv6. Once half of a budget is
-    used up, a connection counts as several for its source: so sources that make the most are refused first, and one
-    that made none of late comes through.
-  - While the reactor is late, a connection counts as several for the budget that all share.
+    used up, sources of the LAN have the limit of all others: one that made no connection of late comes through.
+  - While the reactor is late, a connection counts as several for the budget that all share, up to L{MAX_COST}.
   - The last L{RESERVE} of that budget is for sources from which a node has proved its identity of late.
 
 A connection that is refused is not counted, so that trying does not prolong the wait.
@@ -29,7 +28,9 @@ INTERVAL = 30.0
 #: (seconds).
 LAN_BURST, LAN_INTERVAL = 100, 0.5
 #: Connections a second, and at once, of all sources together.
-ALL_RATE, ALL_BURST = 1000.0, 8192
+ALL_RATE, ALL_BURST = 1000.0, 32768
+#: As how many connections one counts for that at most, while the reactor is late.
+MAX_COST = 4.0
 #: Likewise of one network. All 256 addresses of a /24 stay below.
 NETWORK_RATE, NETWORK_BURST = 10.0, 512
 #: How many leading bits of an address name a source, and a network.
@@ -96,18 +97,6 @@ class Budget:
         return len(self._recent) + len(self._earlier)
 
 
-def price(left: float, burst: int, reserve: float) -> float:
-    """
-    As how many connections one counts, by what is left of a shared budget: 1 while that is half; infinitely many when
-    only the reserve is left.
-    """
-    half = burst / 2
-    if left >= half:
-        return 1.0
-    kept = burst * reserve
-    return (half - kept) / (left - kept) if left > kept else inf
-
-
 _ALL = (0, 0)
 
 
@@ -135,23 +124,20 @@ class ConnectionRateLimiter:
         @return: why it may not be made.
         """
         source, network = prefix(ip, SOURCE_BITS), prefix(ip, NETWORK_BITS)
+        cost = min(1 / self.lateness.share, MAX_COST)
+        of_all, of_network = self._all.left(_ALL, now), self._networks.left(network, now)
+        is_pressed = of_all < ALL_BURST / 2 or of_network < NETWORK_BURST / 2
         sources = self._lan_sources if is_lan(ip) else self._sources
-        if (left := sources.left(source, now) + _EPSILON) < 1:
+        if sources.left(source, now) + _EPSILON < 1 or (is_pressed and self._sources.left(source, now) + _EPSILON < 1):
             return ConnectionRefusal.THROTTLED
-        reserve = 0.0 if self.is_known(ip, now) else RESERVE
-        of_all = 1 / self.lateness.share
-        dear = max(
-            price(self._all.left(_ALL, now) - of_all, ALL_BURST, reserve),
-            price(self._networks.left(network, now) - 1, NETWORK_BURST, 0.0),
-        )
-        if dear == inf:
+        reserve = 0.0 if self.is_known(ip, now) else ALL_BURST * RESERVE
+        if of_all - cost < reserve or of_network < 1:
             return ConnectionRefusal.OVER_BUDGET
-        dear = min(dear, sources.burst)  # so that a source that made none always may
-        if left < dear:
-            return ConnectionRefusal.THROTTLED
-        sources.spend(source, dear, now)
+        if sources is self._lan_sources:
+            sources.spend(source, 1, now)
+        self._sources.spend(source, self._sources.left(source, now), now)
         self._networks.spend(network, 1, now)
-        self._all.spend(_ALL, of_all, now)
+        self._all.spend(_ALL, cost, now)
         return None
 
     def note_known(self, ip: IPAddress, now: float) -> None:

@@ -28,3 +28,16 @@ def _shown(character: str) -> str:
     if character in _QUOTES:
         return _QUOTES[character]
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def escaped(text: str, limit: int = MAX_SHOWN) -> str:
+    """
+    Return a text on one line of printable characters, for where no quotation marks stand around it. To do so again
+    changes nothing.
+
+    @param limit: how many characters of the text to show.
+    """
+    kept = text if len(text) <= limit else text[:limit] + "..."
+    if kept.isprintable():
+        return kept
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in kept)

@@ -14,7 +14,6 @@ from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybe
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
@@ -22,6 +21,7 @@ from devp2p_tx.core.discv4.clock import ClockOffset, ClockState
 from devp2p_tx.core.enr.url import is_hostname
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import DevP2PError, InvalidAddress
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import resolveHost
 
 #: The UDP port of time servers.

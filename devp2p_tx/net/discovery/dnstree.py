@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -21,6 +20,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import NameLookupError, ServerStopped
 from devp2p_tx.interfaces import INodeSource
+from devp2p_tx.net.log import Logger
 
 #: How long one name may take, whatever the resolver does (seconds).
 LOOKUP_TIMEOUT = 30.0

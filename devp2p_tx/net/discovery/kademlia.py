@@ -21,7 +21,6 @@ from typing import Any, ClassVar, TypedDict
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx._oneshot import OneShot
@@ -51,6 +50,7 @@ from devp2p_tx.net.discovery.bootnodes import Bootnodes
 from devp2p_tx.net.discovery.lookups import Course, LookupCourse, RandomNodes
 from devp2p_tx.net.discovery.udp import DatagramEdge
 from devp2p_tx.net.listening.families import ANYWHERE
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
 
 #: How often a node is asked, by a lookup or to check that it lives, before it counts as silent: datagrams get lost.

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.discv5.events import IncomingTalk
 from devp2p_tx.core.metrics import Metrics
+from devp2p_tx.net.log import Logger
 
 #: Requests that are being answered at one time...
 MAX_ANSWERING = 1024

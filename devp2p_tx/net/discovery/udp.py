@@ -31,7 +31,6 @@ from twisted.internet.error import CannotListenError, InvalidAddressError, Messa
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port as UDPPort
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
 from devp2p_tx.core.addressing.packetlimit import PacketRateLimiter, canonical
@@ -39,6 +38,7 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.listening.adopted import datagramSocket
 from devp2p_tx.net.listening.families import familyName, separateFamilies
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.timing.lateness import LatenessProbe
 
 #: The largest datagram of any discovery protocol (bytes).

@@ -21,12 +21,12 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IHostResolution, IReactorCore, IResolutionReceiver
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.core.addressing.addresses import IPAddress, parse_address
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.nameservers import CONFIGURATION, NameServers
 
 #: How long a name may take (seconds).

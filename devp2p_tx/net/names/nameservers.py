@@ -23,13 +23,13 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.error import CannotListenError, ConnectError, MessageLengthError
 from twisted.internet.protocol import ClientFactory, DatagramProtocol, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
 from devp2p_tx.core.text import resolvconf
 from devp2p_tx.errors import NameLookupError
+from devp2p_tx.net.log import Logger
 
 #: Where the name servers of this system are named.
 CONFIGURATION = "/etc/resolv.conf"

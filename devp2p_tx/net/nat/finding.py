@@ -11,7 +11,6 @@ from random import Random
 from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.logger import Logger
 
 from devp2p_tx.core.addressing.addresses import is_global
 from devp2p_tx.core.crypto.secp256k1 import RandomBytes
@@ -20,6 +19,7 @@ from devp2p_tx.core.nat.routes import Gateway
 from devp2p_tx.core.text.nat import Mechanism, NATSpecification
 from devp2p_tx.errors import NoRouter, PortMappingError
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.nat.asking import Asker
 from devp2p_tx.net.nat.fixed import FixedAddress
 from devp2p_tx.net.nat.gateway import findGateway, localAddress

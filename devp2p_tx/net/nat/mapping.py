@@ -23,7 +23,6 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import IPAddress
@@ -31,6 +30,7 @@ from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.core.nat.ports import Mapping, Transport, outer_address
 from devp2p_tx.errors import PortMappingError, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.nat.finding import attempt
 
 #: So many renewals of a mapping may fail in a row.

@@ -9,7 +9,6 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress
@@ -19,6 +18,7 @@ from devp2p_tx.core.nat.ports import Mapping
 from devp2p_tx.core.nat.stunservers import SERVERS
 from devp2p_tx.errors import PortMappingError, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import resolveHost
 from devp2p_tx.net.nat.asking import Asker
 

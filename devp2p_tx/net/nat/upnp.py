@@ -17,7 +17,6 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from devp2p_tx.core.addressing.addresses import IPAddress, is_global
@@ -26,6 +25,7 @@ from devp2p_tx.core.nat.ports import Mapping, Transport, outer_address
 from devp2p_tx.core.nat.routes import Gateway
 from devp2p_tx.errors import InvalidRouterAnswer, PortMappingError, RouterRefused, RouterSilent
 from devp2p_tx.interfaces import IPortMapper
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.nat.asking import Asker
 from devp2p_tx.net.nat.http import RouterHTTP
 from devp2p_tx.net.nat.soap import SOAPDevice

@@ -13,11 +13,11 @@ from typing import Any
 from twisted.internet import address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IReactorTime, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx.core.proxy.proxyheader import Endpoint, ProxyHeaderReader
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.proxy.preamble import Preamble, PreambleFactory
 
 #: How long a header may take (seconds).

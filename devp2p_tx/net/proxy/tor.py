@@ -23,12 +23,12 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from devp2p_tx._oneshot import OneShot
 from devp2p_tx.errors import InvalidAddress, ProxyError
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import NamedAddress
 from devp2p_tx.net.proxy.socks5 import Socks5Endpoint
 

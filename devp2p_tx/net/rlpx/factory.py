@@ -12,7 +12,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey, PublicKey, RandomBytes
@@ -21,6 +20,7 @@ from devp2p_tx.core.p2p.capabilities import Match, match
 from devp2p_tx.core.p2p.messages import Cap, Hello
 from devp2p_tx.errors import DevP2PError, DisconnectReason, PeerRejected
 from devp2p_tx.interfaces import ICapability, IPeer
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.rlpx.faults import CapabilityFaults
 from devp2p_tx.net.rlpx.peer import RLPxPeer, addressText, nodeAt
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.metrics import Metrics
 from devp2p_tx.errors import CapabilityFailed, DisconnectReason, RemoteProtocolError
+from devp2p_tx.net.log import Logger
 
 #: From one traceback of a capability in the log to the next (seconds).
 LOG_INTERVAL = 60.0

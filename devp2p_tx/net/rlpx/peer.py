@@ -17,6 +17,7 @@ from devp2p_tx.core.crypto.secp256k1 import PublicKey
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.p2p.capabilities import Match
 from devp2p_tx.core.p2p.messages import Cap, Hello
+from devp2p_tx.core.text.printable import escaped
 from devp2p_tx.errors import DisconnectReason, InvalidAddress
 from devp2p_tx.interfaces import ICapability, IPeer
 from devp2p_tx.net.rlpx.protocol import RLPxProtocol
@@ -81,7 +82,7 @@ class RLPxPeer:
     @property
     def name(self) -> str:
         """See L{IPeer}."""
-        return self.fullname if len(self.fullname) <= _SHORT_NAME else self.fullname[:_SHORT_NAME] + "..."
+        return escaped(self.fullname, _SHORT_NAME)
 
     def runningCap(self, name: str, versions: Sequence[int]) -> bool:
         """See L{IPeer}."""

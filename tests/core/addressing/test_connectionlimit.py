@@ -16,13 +16,13 @@ from devp2p_tx.core.addressing.connectionlimit import (
     INTERVAL,
     LAN_BURST,
     LAN_INTERVAL,
+    MAX_COST,
     MAX_KNOWN,
     NETWORK_BURST,
     RESERVE,
     Budget,
     ConnectionRateLimiter,
     ConnectionRefusal,
-    price,
 )
 
 PUBLIC, OTHER, LOOPBACK = ip_address("23.55.1.242"), ip_address("2a00::1"), ip_address("127.0.0.1")
@@ -96,9 +96,9 @@ class SharedTests(LimiterTests):
 
     def test_all(self) -> None:
         """All together make so many at once, of which the reserve is kept, and so many a second."""
-        self.assertEqual(self.drain(), ALL_BURST - ALL_BURST * RESERVE - 1)
+        self.assertEqual(self.drain(), ALL_BURST - ALL_BURST * RESERVE)
         self.assertIs(self.limiter.admit(PUBLIC, 0), OVER_BUDGET)
-        self.assertTrue(self.admits(PUBLIC, 2 / ALL_RATE))
+        self.assertTrue(self.admits(PUBLIC, 1 / ALL_RATE))
 
     def test_not_counted(self) -> None:
         """Who was refused since all were too many has not spent his own."""
@@ -133,35 +133,39 @@ class SharedTests(LimiterTests):
         """The /64s of a /48 do; other networks are not touched."""
         base = int(IPv6Address("2a00:1::"))
         admitted = sum(self.admits(IPv6Address(base + (number << 64)), 0) for number in range(2 * NETWORK_BURST))
-        self.assertLessEqual(admitted, NETWORK_BURST)
-        self.assertGreater(admitted, NETWORK_BURST // 2)
+        self.assertEqual(admitted, NETWORK_BURST)
         self.assertIs(self.limiter.admit(IPv6Address(base + (5000 << 64)), 0), OVER_BUDGET)
         self.assertTrue(self.admits(IPv6Address("2a00:2::1"), 0))
 
-    def test_price(self) -> None:
-        """While much is used up, those that made many are refused, and one that made none gets in."""
+    def test_pressed(self) -> None:
+        """While half of the budget of all is used up, sources of the LAN make one connection in 30 seconds, too."""
         busy, fresh = IPv4Address("127.1.0.1"), IPv4Address("127.2.0.1")
-        for _ in range(LAN_BURST - 4):
-            self.assertTrue(self.admits(busy, 0))
-        self.limiter._all.spend((0, 0), 0.7 * ALL_BURST - LAN_BURST, 0)
-        self.assertIs(self.limiter.admit(busy, 0), THROTTLED)
-        self.assertTrue(self.admits(fresh, 0))
+        self.assertTrue(self.admits(busy, 0))
+        self.limiter._all.spend((0, 0), 0.7 * ALL_BURST, 0)
+        self.assertEqual([self.limiter.admit(busy, 0), self.limiter.admit(busy, 1)], [THROTTLED] * 2)
+        self.assertEqual([self.admits(fresh, 0), self.admits(fresh, 0)], [True, False])
+        self.assertTrue(self.admits(busy, 30))
+        self.assertTrue(self.admits(busy, 30))
+
+    def test_pressed_network(self) -> None:
+        """Likewise those of a network whose budget is half used up; others are not touched."""
+        for number in range(4):
+            for _ in range(NETWORK_BURST // 8 + 1):
+                self.admits(IPv4Address("10.0.0.1") + number, 0)
+        self.assertIs(self.limiter.admit(IPv4Address("10.0.0.1"), 0), THROTTLED)
+        self.assertTrue(self.admits(IPv4Address("10.0.0.99"), 0))
+        self.assertTrue(self.admits(IPv4Address("10.0.1.1"), 0))
+        self.assertTrue(self.admits(IPv4Address("10.0.1.1"), 0))
 
     def test_late(self) -> None:
         """While the reactor is late all together make less."""
         self.limiter.lateness.note(0.1)
         self.assertAlmostEqual(self.limiter.lateness.share, 0.1)
-        self.assertEqual(self.drain(), 614)  # of 6144
+        self.assertEqual(self.drain(), ALL_BURST * (1 - RESERVE) / MAX_COST)
 
 
-class PriceTests(SynchronousTestCase):
-    """L{price} and L{Budget}."""
-
-    def test_price(self) -> None:
-        """One while half is left, and ever more down to the reserve."""
-        table = [(100, 1.0), (50, 1.0), (37.5, 2.0), (26, 25.0), (25, float("inf")), (0, float("inf"))]
-        for left, expected in table:
-            self.assertEqual(price(left, 100, 0.25), expected, left)
+class BudgetTests(SynchronousTestCase):
+    """L{Budget}."""
 
     def test_budget(self) -> None:
         """What was spent comes back in time."""
