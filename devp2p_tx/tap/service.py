@@ -55,7 +55,7 @@ class NodeService(Service):
         self._files = NodeFiles(self._settings, self._user, _warn)
         self._startPipe = StartPipe(self._twistd)
         self._ended: OneShot[None] = OneShot()
-        self._isPrepared = self._isStopping = self._hasTerminal = False
+        self._isPrivileged = self._isPrepared = self._isStopping = self._hasTerminal = False
         self.server: Server | None = None
 
     # The log.
@@ -82,6 +82,7 @@ class NodeService(Service):
     def privilegedStartService(self) -> None:
         """See C{IService}: open what may need root's rights, which twistd gives up after this."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        self._isPrivileged = True
         self._startPipe.take()
         self._hasTerminal = os.isatty(_STDIN)
         if not self._signals.isStopRequested:
@@ -113,6 +114,8 @@ class NodeService(Service):
         """See C{IService}."""
         from twisted.internet import reactor
 
+        if not self._isPrivileged:  # not every runner has that step: twist, which is python -m twisted, has none
+            self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
         leaveUnresolved(reactor)
         useMonotonicTime(reactor)

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from devp2p_tx.storage.keyfile import load_key
+from tests.tap import support
 from tests.tap.support import LOCAL, TIMEOUT, NodeTestCase, url
 
 #: A resolver that takes its time.
@@ -48,6 +49,17 @@ sys.meta_path.insert(0, Finder())
 """
 #: What a unit of systemd has in its environment, and not much more.
 UNIT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "INVOCATION_ID": "0" * 32, "JOURNAL_STREAM": "9:12345"}
+
+
+class TwistTests(NodeTestCase):
+    """C{twist devp2p}, which is C{python -m twisted devp2p}: a runner without a step for root's rights."""
+
+    def test_starts_and_ends(self) -> None:
+        self.patch(support, "TWISTD", "import runpy; runpy.run_module('twisted', run_name='__main__', alter_sys=True)")
+        node = self.start(before=("--log-format", "text"))
+        node.until("enode://")
+        out, _ = self.ends(node, signal.SIGTERM)
+        self.assertIn("SIGTERM: the node stops", out)
 
 
 class ForegroundTests(NodeTestCase):
