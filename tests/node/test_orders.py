@@ -86,6 +86,17 @@ class ConnectTests(OrderTestCase):
         self.assertIsNot(self.successResultOf(connecting), first)
         self.assertEqual(self.kinds(1), ["add", "drop", "add"])
 
+    def test_leaving_at_the_stop(self) -> None:
+        """Nor is it dialed if the server is stopped meanwhile."""
+        self.start(2)
+        server = self.start(1)
+        self.connected(server).disconnect()
+        connecting = server.connect(node(2))
+        server.stopService()
+        self.moment(2)
+        self.failureResultOf(connecting, ServerStopped)
+        self.assertEqual(server.metrics.value("dials"), 1)
+
     def test_no_dial(self) -> None:
         """C{noDial} holds for it, too, and it says so."""
         self.start(2)
