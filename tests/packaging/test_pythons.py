@@ -28,6 +28,9 @@ class PythonsTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Harmless programs come first on the path."""
         self.programs, self.temporary = Path(self.mktemp()).absolute(), Path(self.mktemp()).absolute()
+        self.library = Path(self.mktemp()).absolute()
+        self.library.mkdir()
+        (self.library / "re.py").write_text("raise ImportError('of another Python')")
         self.programs.mkdir()
         self.temporary.mkdir()
         self.status = "0"
@@ -53,6 +56,7 @@ class PythonsTests(SynchronousTestCase):
                 "PATH": f"{self.programs}:{os.environ['PATH']}",
                 "TMPDIR": str(self.temporary),
                 "STATUS": self.status,
+                "PYTHONPATH": str(self.library),  # as trial sets it for the workers of -j, of one Python only
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
