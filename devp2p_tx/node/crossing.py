@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from twisted.internet.defer import DeferredList
 from twisted.internet.interfaces import IReactorTime
 
 from devp2p_tx.node.peer import Conn
@@ -46,7 +45,8 @@ async def awaitProofs(clock: IReactorTime, dialed: Conn, conns: Collection[Conn]
 
     alarm = clock.callLater(PROOF_TIMEOUT, close)
     try:
-        await DeferredList([each.whenSetUp() for each in rivals])
+        for each in rivals:  # one after the other: a DeferredList that is cancelled does not end with that
+            await each.whenSetUp()
     finally:
         if alarm.active():
             alarm.cancel()

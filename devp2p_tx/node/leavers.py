@@ -32,6 +32,11 @@ def isUseless(error: BaseException) -> bool:
     return isinstance(error, (PeerDisconnected, PeerRejected)) and error.reason == DisconnectReason.USELESS_PEER
 
 
+def _hasLeft(error: BaseException) -> bool:
+    """Return whether the peer left us, rather than stopped."""
+    return isinstance(error, PeerDisconnected) and error.remote and error.reason != DisconnectReason.CLIENT_QUITTING
+
+
 class Leavers:
     """
     Watches whether peers stay. A peer stays once it has been one for L{SETTLED} seconds.
@@ -83,8 +88,7 @@ class Leavers:
         isQuiet = peer in self._quiet
         if isQuiet:
             self._quiet.remove(peer)
-        isRemote = isinstance(error, PeerDisconnected) and error.remote
-        if self._seconds() - peer.created < SETTLED and isRemote:
+        if self._seconds() - peer.created < SETTLED and _hasLeft(error):
             self.left(peer.node.node_id, addressText(peer.remoteAddress), peer.caps, error)
         self._watch()
         return isQuiet

@@ -242,6 +242,12 @@ class LeaverTests(NoticeTestCase):
         self.call(3, 1)
         self.assertEqual((self.warnings(), len(self.lines(begin="peer connected"))), ([], 2))
 
+    def test_a_peer_that_stops(self) -> None:
+        """Nor that a peer is stopped."""
+        self.start(1)
+        self.leave(2, DisconnectReason.CLIENT_QUITTING, (Cap("echo", 1),))
+        self.assertEqual(self.warnings(), [])
+
     def test_stop(self) -> None:
         """No timer survives the stop."""
         server = self.start(1, capabilities=[])

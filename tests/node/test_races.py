@@ -4,10 +4,15 @@ Tests of what happens when both sides do the same thing at once.
 
 from __future__ import annotations
 
-from devp2p_tx.errors import DisconnectReason, PeerDisconnected
+import gc
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from devp2p_tx.errors import DisconnectReason, PeerDisconnected, ServerStopped
+from devp2p_tx.node.peer import Peer
 from devp2p_tx.node.server import Server
 from devp2p_tx.testing import Stage
-from tests.node.support import ServerTestCase, node
+from tests.node.support import PORT, ServerTestCase, addressOf, keyOf, node
 
 REQUESTED, TOO_MANY = DisconnectReason.REQUESTED, DisconnectReason.TOO_MANY_PEERS
 
@@ -56,6 +61,48 @@ class CrossDialTests(ServerTestCase):
         connecting = server.connect(node(lesser))
         self.moment()
         self.successResultOf(connecting)
+
+
+class AwaitedProofTests(ServerTestCase):
+    """A dial that waits for an inbound connection of the same id to prove itself, and is given up meanwhile."""
+
+    def waiting(self) -> Deferred[Peer]:
+        """Dial a node of a lower id, while an inbound connection names that id and is mute."""
+        lower, self.number = sorted((1, 2), key=lambda number: node(number).node_id)
+        self.called = self.answer(lower)
+        server = self.start(self.number)
+        forged = self.scripted(lower, Stage.HANDSHAKE, remote=keyOf(self.number))
+        forged.connect(self.host(3), addressOf(self.number), PORT)
+        self.moment(0.1)
+        connecting = server.connect(node(lower))
+        self.moment(0.1)
+        self.assertTrue(self.called.handshaken)
+        self.assertNoResult(connecting)
+        return connecting
+
+    def assertNothingUnhandled(self) -> None:
+        """Nothing was dropped on the way."""
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_cancelled(self) -> None:
+        """It ends at once, and becomes no peer afterwards."""
+        connecting = self.waiting()
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        self.moment(2)
+        self.assertTrue(self.called.ended)
+        self.assertEqual(self.numbers(self.number), [])
+        self.assertNothingUnhandled()
+
+    def test_stopped(self) -> None:
+        """Likewise when the server stops."""
+        connecting = self.waiting()
+        stopping = self.servers[self.number].stopService()
+        self.moment(2)
+        self.successResultOf(stopping)
+        self.failureResultOf(connecting, ServerStopped, CancelledError)
+        self.assertNothingUnhandled()
 
 
 class CrossDialAfarTests(CrossDialTests):
