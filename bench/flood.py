@@ -202,7 +202,7 @@ def measure(flood: str, version: int, pings: list[bytes], rate: int, seconds: fl
         figures = json.loads(server.stdout.readline())  # type: ignore[union-attr]
     with serving([sys.executable, "-c", BARE, HERE[version]]) as server:
         before = cpuSeconds(server.pid)
-        pour(flood, version, pings, rate, seconds, None)
+        bareSent = pour(flood, version, pings, rate, seconds, None)
         sleep(PATIENCE)
         bare = cpuSeconds(server.pid) - before
         server.stdin.close()  # type: ignore[union-attr]
@@ -215,6 +215,8 @@ def measure(flood: str, version: int, pings: list[bytes], rate: int, seconds: fl
         **figures,
         "honest pings": honest.sent,
         "answered": honest.answered,
+        "share that came": round(figures["received"] / sent, 3),
+        "share that came to a bare protocol": round(received / bareSent, 3),
         "us of a refused packet": round(1e6 * work / max(refused, 1), 1),
         "us of one that a bare protocol drops": round(1e6 * bare / received, 1),
         "us of any packet": round(1e6 * spent / max(figures["received"], 1), 1),
