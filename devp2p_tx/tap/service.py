@@ -30,7 +30,7 @@ from devp2p_tx.tap.logs import Log
 from devp2p_tx.tap.options import Options
 from devp2p_tx.tap.privileges import User
 from devp2p_tx.tap.reloading import readAgain
-from devp2p_tx.tap.signals import STOPPING, Signals
+from devp2p_tx.tap.signals import STOPPING, Signals, endInOrder
 from devp2p_tx.tap.startpipe import StartPipe
 
 #: The exit status of a node that did not start, or did not end in order.
@@ -120,6 +120,7 @@ class NodeService(Service):
         leaveUnresolved(reactor)
         useMonotonicTime(reactor)
         reactor.addSystemEventTrigger("during", "startup", self._signals.deliverTo, self._signalled, reactor)
+        reactor.addSystemEventTrigger("after", "shutdown", endInOrder, reactor)
         if self._isPrepared:
             assert self.server is not None
             self.server.startService().addCallbacks(self._started, self._failed)

@@ -53,3 +53,13 @@ class Signals:
 
 #: Those of this process.
 SIGNALS = Signals()
+
+
+def endInOrder(reactor: Any) -> None:
+    """
+    Let the process end with the status of an ordered end, also after a signal that the reactor itself took, which it
+    does from its start until L{Signals.deliverTo}: twistd would send that signal to the process once more at the end.
+
+    To be called when everything is closed.
+    """
+    reactor._exitSignal = None

@@ -33,6 +33,19 @@ def getaddrinfo(host, *args, **kwargs):
 
 socket.getaddrinfo = getaddrinfo
 """
+#: Sends the process a SIGTERM as soon as the reactor takes that signal, which is before the node does.
+TERM_AS_THE_REACTOR_STARTS = """
+import os, signal
+plain = signal.signal
+
+def install(number, handler):
+    before = plain(number, handler)
+    if number == signal.SIGTERM and getattr(handler, "__name__", "") == "sigTerm":
+        os.kill(os.getpid(), number)
+    return before
+
+signal.signal = install
+"""
 #: Says when a module of ours is imported that is needed late in a start, and waits for a line.
 STOP_WHILE_IMPORTING = """
 import sys
@@ -108,6 +121,12 @@ class ForegroundTests(NodeTestCase):
         node = self.start("--nat", "stun:dead.example")
         node.until("asked for dead.example")
         self.ends(node, signal.SIGTERM)
+
+    def test_terminated_as_the_reactor_starts(self) -> None:
+        """Between the reactor's own handler and ours: that ends it in order, too."""
+        (self.folder / "sitecustomize.py").write_text(TERM_AS_THE_REACTOR_STARTS)
+        out, _ = self.ends(self.start())
+        self.assertIn("SIGTERM", out)
 
     def test_interrupted_while_tor_is_silent(self) -> None:
         with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as control:
