@@ -5,8 +5,8 @@ Rules:
 
   - A source, an IPv4 address or a /64 of IPv6, makes one connection in L{INTERVAL}. Sources of the LAN and of loopback
     make more: test tools run there, and strangers come from there, too, through proxies, onion services and tunnels.
-  - All sources share a budget, and so do those of one network, a /24 of IPv4 or a /48 of IPv6. Once half of a budget is
-    used up, sources of the LAN have the limit of all others: one that made no connection of late comes through.
+  - All sources share a budget, and so do those of one network, a /24 of IPv4 or a /48 of IPv6. Once an
+    eighth of the one, or half of the other, is used up, sources of the LAN have the limit of all others: one that made no connection of late comes through.
   - While the reactor is late, a connection counts as several for the budget that all share, up to L{MAX_COST}.
   - The last L{RESERVE} of that budget is for sources from which a node has proved its identity of late.
 
@@ -28,9 +28,11 @@ INTERVAL = 30.0
 #: (seconds).
 LAN_BURST, LAN_INTERVAL = 100, 0.5
 #: Connections a second, and at once, of all sources together.
-ALL_RATE, ALL_BURST = 1000.0, 32768
+ALL_RATE, ALL_BURST = 400.0, 32768
 #: As how many connections one counts for that at most, while the reactor is late.
-MAX_COST = 4.0
+MAX_COST = 2.0
+#: Below this share of it sources of the LAN have the limit of all others; and below half of a network's budget.
+PRESSED = 7 / 8
 #: Likewise of one network. All 256 addresses of a /24 stay below.
 NETWORK_RATE, NETWORK_BURST = 10.0, 512
 #: How many leading bits of an address name a source, and a network.
@@ -126,7 +128,7 @@ class ConnectionRateLimiter:
         source, network = prefix(ip, SOURCE_BITS), prefix(ip, NETWORK_BITS)
         cost = min(1 / self.lateness.share, MAX_COST)
         of_all, of_network = self._all.left(_ALL, now), self._networks.left(network, now)
-        is_pressed = of_all < ALL_BURST / 2 or of_network < NETWORK_BURST / 2
+        is_pressed = of_all < ALL_BURST * PRESSED or of_network < NETWORK_BURST / 2
         sources = self._lan_sources if is_lan(ip) else self._sources
         if sources.left(source, now) + _EPSILON < 1 or (is_pressed and self._sources.left(source, now) + _EPSILON < 1):
             return ConnectionRefusal.THROTTLED
