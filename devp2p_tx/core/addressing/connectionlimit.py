@@ -5,8 +5,9 @@ Rules:
 
   - A source, an IPv4 address or a /64 of IPv6, makes one connection in L{INTERVAL}. Sources of the LAN and of loopback
     make more: test tools run there, and strangers come from there, too, through proxies, onion services and tunnels.
-  - All sources share a budget, and so do those of one network, a /24 of IPv4 or a /48 of IPv6. Once an
-    eighth of the one, or half of the other, is used up, sources of the LAN have the limit of all others: one that made no connection of late comes through.
+  - All sources share a budget, and so do those of one network, a /24 of IPv4 or a /48 of IPv6. Once an eighth of the
+    one, or half of the other, is used up, sources of the LAN make no more than two: one that made no connection of late
+    comes through, also if its first one has to give way.
   - While the reactor is late, a connection counts as several for the budget that all share, up to L{MAX_COST}.
   - The last L{RESERVE} of that budget is for sources from which a node has proved its identity of late.
 
@@ -31,8 +32,9 @@ LAN_BURST, LAN_INTERVAL = 100, 0.5
 ALL_RATE, ALL_BURST = 400.0, 32768
 #: As how many connections one counts for that at most, while the reactor is late.
 MAX_COST = 2.0
-#: Below this share of it sources of the LAN have the limit of all others; and below half of a network's budget.
-PRESSED = 7 / 8
+#: Below this share of it, and below half of a network's budget, sources of the LAN make so many connections at once, and
+#: one more in this time (seconds).
+PRESSED, PRESSED_BURST, PRESSED_INTERVAL = 7 / 8, 2, 15.0
 #: Likewise of one network. All 256 addresses of a /24 stay below.
 NETWORK_RATE, NETWORK_BURST = 10.0, 512
 #: How many leading bits of an address name a source, and a network.
@@ -113,6 +115,7 @@ class ConnectionRateLimiter:
         self.lateness = lateness or Lateness()
         self._sources = Budget(INTERVAL, 1)
         self._lan_sources = Budget(LAN_INTERVAL, LAN_BURST)
+        self._pressed_sources = Budget(PRESSED_INTERVAL, PRESSED_BURST)
         self._networks = Budget(1 / NETWORK_RATE, NETWORK_BURST)
         self._all = Budget(1 / ALL_RATE, ALL_BURST)
         self._known: OrderedDict[Key, float] = OrderedDict()
@@ -129,15 +132,15 @@ class ConnectionRateLimiter:
         cost = min(1 / self.lateness.share, MAX_COST)
         of_all, of_network = self._all.left(_ALL, now), self._networks.left(network, now)
         is_pressed = of_all < ALL_BURST * PRESSED or of_network < NETWORK_BURST / 2
-        sources = self._lan_sources if is_lan(ip) else self._sources
-        if sources.left(source, now) + _EPSILON < 1 or (is_pressed and self._sources.left(source, now) + _EPSILON < 1):
+        budgets = (self._lan_sources, self._pressed_sources) if is_lan(ip) else (self._sources,)
+        left = [budget.left(source, now) + _EPSILON for budget in budgets]
+        if left[0] < 1 or (is_pressed and left[-1] < 1):
             return ConnectionRefusal.THROTTLED
         reserve = 0.0 if self.is_known(ip, now) else ALL_BURST * RESERVE
         if of_all - cost < reserve or of_network < 1:
             return ConnectionRefusal.OVER_BUDGET
-        if sources is self._lan_sources:
-            sources.spend(source, 1, now)
-        self._sources.spend(source, self._sources.left(source, now), now)
+        for budget in budgets:
+            budget.spend(source, min(1, budget.left(source, now)), now)
         self._networks.spend(network, 1, now)
         self._all.spend(_ALL, cost, now)
         return None
@@ -157,4 +160,5 @@ class ConnectionRateLimiter:
     @property
     def remembered(self) -> int:
         """How many sources and networks are remembered, some of them perhaps twice."""
-        return len(self._sources) + len(self._lan_sources) + len(self._networks)
+        budgets = self._sources, self._lan_sources, self._pressed_sources, self._networks
+        return sum(map(len, budgets))

@@ -138,14 +138,15 @@ class SharedTests(LimiterTests):
         self.assertTrue(self.admits(IPv6Address("2a00:2::1"), 0))
 
     def test_pressed(self) -> None:
-        """While half of the budget of all is used up, sources of the LAN make one connection in 30 seconds, too."""
+        """While an eighth of the budget of all is used up, sources of the LAN make two, and one more in 15 seconds."""
         busy, fresh = IPv4Address("127.1.0.1"), IPv4Address("127.2.0.1")
-        self.assertTrue(self.admits(busy, 0))
-        self.limiter._all.spend((0, 0), 0.7 * ALL_BURST, 0)
-        self.assertEqual([self.limiter.admit(busy, 0), self.limiter.admit(busy, 1)], [THROTTLED] * 2)
-        self.assertEqual([self.admits(fresh, 0), self.admits(fresh, 0)], [True, False])
-        self.assertTrue(self.admits(busy, 30))
-        self.assertTrue(self.admits(busy, 30))
+        for _ in range(3):
+            self.assertTrue(self.admits(busy, 0))
+        self.limiter._all.spend((0, 0), 0.6 * ALL_BURST, 0)
+        self.assertEqual([self.limiter.admit(busy, 0), self.limiter.admit(busy, 14)], [THROTTLED] * 2)
+        self.assertEqual([self.admits(fresh, 0) for _ in range(3)], [True, True, False])
+        self.assertEqual([self.admits(busy, 15), self.admits(busy, 15)], [True, False])
+        self.assertEqual([self.admits(busy, 90) for _ in range(4)], [True] * 4)
 
     def test_pressed_network(self) -> None:
         """Likewise those of a network whose budget is half used up; others are not touched."""

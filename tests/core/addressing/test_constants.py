@@ -18,8 +18,9 @@ class ConnectionNumbersTests(SynchronousTestCase):
         self.assertEqual((limits.INTERVAL, limits.LAN_BURST, limits.LAN_INTERVAL), (30.0, 100, 0.5))
         self.assertEqual((limits.NETWORK_BURST, limits.NETWORK_RATE), (512, 10.0))
         self.assertEqual(
-            (limits.ALL_BURST, limits.ALL_RATE, limits.MAX_COST, limits.RESERVE), (32768, 1000.0, 4.0, 0.25)
+            (limits.ALL_BURST, limits.ALL_RATE, limits.MAX_COST, limits.RESERVE), (32768, 400.0, 2.0, 0.25)
         )
+        self.assertEqual((limits.PRESSED, limits.PRESSED_BURST, limits.PRESSED_INTERVAL), (0.875, 2, 15.0))
         self.assertEqual((limits.SOURCE_BITS, limits.NETWORK_BITS), ({4: 32, 6: 64}, {4: 24, 6: 48}))
         self.assertEqual((limits.KNOWN_LIFETIME, limits.MAX_KNOWN, limits.MAX_SOURCES), (86400.0, 4096, 65536))
 
