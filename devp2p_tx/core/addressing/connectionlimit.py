@@ -32,8 +32,8 @@ LAN_BURST, LAN_INTERVAL = 100, 0.5
 ALL_RATE, ALL_BURST = 400.0, 32768
 #: As how many connections one counts for that at most, while the reactor is late.
 MAX_COST = 2.0
-#: Below this share of it, and below half of a network's budget, sources of the LAN make so many connections at once, and
-#: one more in this time (seconds).
+#: Below this share of it, and below half of a network's budget, sources of the LAN make so many connections at once,
+#: and one more in this time (seconds).
 PRESSED, PRESSED_BURST, PRESSED_INTERVAL = 7 / 8, 2, 15.0
 #: Likewise of one network. All 256 addresses of a /24 stay below.
 NETWORK_RATE, NETWORK_BURST = 10.0, 512
