@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from devp2p_tx.net.log import Logger
 from devp2p_tx.node.config import ServerConfig
+from devp2p_tx.node.inbound import MAX_SILENT, MAX_TRUSTED_PENDING
 
 #: Files that every node has open: standard streams, log, database, reactor, listening sockets, lookups of names, NAT.
 BASE = 64
@@ -33,7 +34,7 @@ _log = Logger()
 def neededDescriptors(config: ServerConfig) -> int:
     """Return how many open files a node needs that has all peers, inbound handshakes and dials that it may have."""
     dials = 0 if config.noDial else SOCKETS_OF_DIAL * config.maxPendingPeers
-    return BASE + config.maxPeers + config.maxPendingPeers + dials
+    return BASE + config.maxPeers + config.maxPendingPeers + MAX_SILENT + MAX_TRUSTED_PENDING + dials
 
 
 def suffices(limit: int, needed: int) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
@@ -24,6 +25,9 @@ from devp2p_tx.net.rlpx.protocol import RLPxProtocol
 from devp2p_tx.net.timing.lateness import LatenessProbe
 from devp2p_tx.node.peer import addressIP, addressText
 
+#: How many connections that have sent nothing yet may be there, beside the others: more than come in one turn of the
+#: reactor, so that what a peer sends at once is read before its connection has to give way.
+MAX_SILENT = 256
 #: How many connections from addresses of trusted nodes may be on their way through the handshakes, beside the others.
 MAX_TRUSTED_PENDING = 64
 
@@ -71,6 +75,23 @@ class TrustedAddresses:
         return ip in self._proved.values() or any(ip in known for known in self._given.values())
 
 
+class NodeProtocol(RLPxProtocol):
+    """
+    A connection of a node.
+
+    @ivar heard: is called with it when the peer's first bytes come, before they are read.
+    """
+
+    heard: Callable[[NodeProtocol], object] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """See C{IProtocol}."""
+        if (heard := self.heard) is not None:
+            self.heard = None
+            heard(self)
+        super().dataReceived(data)
+
+
 class InboundFactory(Factory):
     """
     Lets connections in, within the bounds.
@@ -82,7 +103,7 @@ class InboundFactory(Factory):
 
     def __init__(
         self,
-        accepted: Callable[[], RLPxProtocol],
+        accepted: Callable[[], NodeProtocol],
         refused: Callable[[InboundRefusal], None],
         seconds: Callable[[], float],
         maxPending: int,
@@ -93,8 +114,9 @@ class InboundFactory(Factory):
         """
         @param accepted: makes the protocol, and has L{settled} called when its handshakes are over.
         @param refused: is told why a connection was closed.
-        @param maxPending: how many connections may be on their way through the handshakes, but for those from
-            addresses of trusted nodes, which are up to L{MAX_TRUSTED_PENDING} more.
+        @param maxPending: how many connections may be on their way through the handshakes, but for those that have
+            sent nothing yet, up to L{MAX_SILENT} more, and those from addresses of trusted nodes, up to
+            L{MAX_TRUSTED_PENDING} more.
         @param policy: whose lists hold for all who connect.
         @param trusted: from where neither rate limits nor C{maxPending} hold.
         @param reactor: what tells how late it is; without it, it is never late.
@@ -102,8 +124,9 @@ class InboundFactory(Factory):
         self.limiter = ConnectionRateLimiter()
         self._accepted, self._refused = accepted, refused
         self._seconds = seconds
-        self._slots: HandshakeSlots[RLPxProtocol] = HandshakeSlots(maxPending)
-        self._trustedSlots: HandshakeSlots[RLPxProtocol] = HandshakeSlots(MAX_TRUSTED_PENDING, share=1.0)
+        self._silent: HandshakeSlots[NodeProtocol] = HandshakeSlots(MAX_SILENT)
+        self._slots: HandshakeSlots[NodeProtocol] = HandshakeSlots(maxPending)
+        self._trustedSlots: HandshakeSlots[NodeProtocol] = HandshakeSlots(MAX_TRUSTED_PENDING, share=1.0)
         self._policy = policy
         self._trusted = trusted or TrustedAddresses()
         self._probe = None if reactor is None else LatenessProbe(reactor, seconds, self.limiter.lateness)
@@ -111,10 +134,10 @@ class InboundFactory(Factory):
 
     @property
     def pending(self) -> int:
-        """How many connections are on their way through the handshakes."""
-        return len(self._slots) + len(self._trustedSlots)
+        """How many connections are on their way through the handshakes, or have not begun to be."""
+        return len(self._silent) + len(self._slots) + len(self._trustedSlots)
 
-    def buildProtocol(self, addr: IAddress | None) -> RLPxProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> NodeProtocol | None:
         """See C{IProtocolFactory}; C{None} closes the connection."""
         ip, now = None if addr is None else addressIP(addr), self._seconds()
         if (refusal := self._check(ip, now)) is not None:
@@ -122,20 +145,32 @@ class InboundFactory(Factory):
             self._refused(refusal)
             return None
         protocol = self._accepted()
-        slots = self._trustedSlots if ip in self._trusted else self._slots
-        if (other := slots.enter(protocol, ip, now)) is not None:
-            self._refused(InboundRefusal.GAVE_WAY)
-            other.abort()
+        if ip in self._trusted:
+            self._enter(self._trustedSlots, ip, protocol)
+        else:
+            protocol.heard = partial(self._heard, ip)
+            self._enter(self._silent, ip, protocol)
         return protocol
 
-    def progressed(self, protocol: RLPxProtocol) -> None:
-        """A connection has come to the end of its first handshake."""
-        for slots in (self._slots, self._trustedSlots):
-            slots.progressed(protocol, self._seconds())
+    def _heard(self, ip: IPAddress | None, protocol: NodeProtocol) -> None:
+        """A connection has sent something: its handshake begins."""
+        if protocol in self._silent:
+            self._silent.leave(protocol)
+            self._enter(self._slots, ip, protocol)
 
-    def settled(self, protocol: RLPxProtocol) -> None:
-        """A connection that was pending is a peer now, or gone."""
+    def _enter(self, slots: HandshakeSlots[NodeProtocol], ip: IPAddress | None, protocol: NodeProtocol) -> None:
+        if (other := slots.enter(protocol, ip, self._seconds())) is not None:
+            self._refused(InboundRefusal.GAVE_WAY)
+            other.abort()
+
+    def progressed(self, protocol: RLPxProtocol) -> None:
+        """A connection has come to the end of its first handshake; one that we dialed has no slot."""
         for slots in (self._slots, self._trustedSlots):
+            slots.progressed(cast(NodeProtocol, protocol), self._seconds())
+
+    def settled(self, protocol: NodeProtocol) -> None:
+        """A connection that was pending is a peer now, or gone."""
+        for slots in (self._silent, self._slots, self._trustedSlots):
             slots.leave(protocol)
 
     def proved(self, nodeId: bytes, ip: IPAddress) -> None:

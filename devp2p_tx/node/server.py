@@ -58,7 +58,7 @@ from devp2p_tx.node.descriptors import DescriptorWatch, checkLimit
 from devp2p_tx.node.dialer import Dialer
 from devp2p_tx.node.discovery import Discovery
 from devp2p_tx.node.events import Feed, PeerEvent, Subscription
-from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, TrustedAddresses
+from devp2p_tx.node.inbound import InboundFactory, InboundRefusal, NodeProtocol, TrustedAddresses
 from devp2p_tx.node.info import NodeInfo
 from devp2p_tx.node.listeners import Listeners
 from devp2p_tx.node.nat import PortMapping
@@ -193,7 +193,7 @@ class Server(TakesOrders, service.Service):
         bounds = config.maxPendingPeers, policy, self._trustedAddresses, reactor
         self._accepting = InboundFactory(self._accept, self._refused, self._seconds, *bounds)
         faults = CapabilityFaults(self._seconds, self.metrics)
-        self._make = partial(RLPxProtocol, config.key, reactor, randomBytes, metrics=self.metrics, faults=faults)
+        self._make = partial(NodeProtocol, config.key, reactor, randomBytes, metrics=self.metrics, faults=faults)
         self._listeners = Listeners(reactor, config.key, self._accepting)
         self._descriptors = DescriptorWatch(reactor)
         self._info = NodeInfo(config, self._discovery, self._listeners, self._nat)
@@ -463,7 +463,7 @@ class Server(TakesOrders, service.Service):
         else:
             conn.transport.abort()
 
-    def _build(self, remote: PublicKey | None) -> RLPxProtocol:
+    def _build(self, remote: PublicKey | None) -> NodeProtocol:
         transport = self._make(remote, self._seconds)
         self._transports.add(transport)
         transport.whenEnded().addCallback(lambda _: self._transports.discard(transport))
@@ -472,7 +472,7 @@ class Server(TakesOrders, service.Service):
     def _buildDialed(self, node: Node) -> RLPxProtocol:
         return self._build(node.public_key)
 
-    def _accept(self) -> RLPxProtocol:
+    def _accept(self) -> NodeProtocol:
         self.metrics.count("accepts")
         transport = self._build(None)
         setUp: Deferred[Any] = self.setupConn(transport, ConnectionFlags.INBOUND, None)

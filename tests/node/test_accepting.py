@@ -82,10 +82,11 @@ class AcceptingTests(ServerTestCase):
     def test_pending(self) -> None:
         """As many handshakes as may be are under way; for the next the one gives way that has been silent longest."""
         self.start(1, maxPendingPeers=2)
-        silent = self.call(2, 1, Stage.CONNECTED)
+        silent = self.call(9, 1, Stage.CONNECTED)
+        mute = self.call(2, 1, Stage.HANDSHAKE)
         shaken = self.call(3, 1, Stage.HANDSHAKE)
         self.call(4, 1)
-        self.assertTrue(silent.ended)
+        self.assertEqual((silent.ended, mute.ended), (False, True))
         shaken.sendHello()
         self.moment()
         self.call(5, 1)

@@ -54,37 +54,37 @@ class LimitTests(LogTestCase):
 
     def test_what_is_needed(self) -> None:
         """Each peer, each inbound handshake, two sockets for each dial, and the rest."""
-        self.assertEqual(neededDescriptors(config(maxPeers=50, maxPendingPeers=50)), 64 + 50 + 50 + 100)
-        self.assertEqual(neededDescriptors(config(maxPeers=3, maxPendingPeers=5, noDial=True)), 64 + 3 + 5)
+        self.assertEqual(neededDescriptors(config(maxPeers=50, maxPendingPeers=50)), 64 + 50 + 50 + 256 + 64 + 100)
+        self.assertEqual(neededDescriptors(config(maxPeers=3, maxPendingPeers=5, noDial=True)), 64 + 3 + 5 + 256 + 64)
 
     def test_enough(self) -> None:
-        for soft in (264, 1024, resource.RLIM_INFINITY):
+        for soft in (584, 1024, resource.RLIM_INFINITY):
             made = self.limit(soft, resource.RLIM_INFINITY)
             raiseLimit(config())
             checkLimit(config())
             self.assertEqual((made, self.lines), ([], []))
 
     def test_raised(self) -> None:
-        made = self.limit(263, 5000)
+        made = self.limit(583, 5000)
         raiseLimit(config())
         checkLimit(config())
         self.assertEqual(made, [(5000, 5000)])
-        self.assertEqual(self.lines, [(LogLevel.info, "limit on open files raised: from=263 to=5000 needed=264")])
+        self.assertEqual(self.lines, [(LogLevel.info, "limit on open files raised: from=583 to=5000 needed=584")])
 
     def test_raised_and_still_too_low(self) -> None:
-        made = self.limit(100, 263)
+        made = self.limit(100, 583)
         raiseLimit(config())
         checkLimit(config())
-        self.assertEqual(made, [(263, 263)])
+        self.assertEqual(made, [(583, 583)])
         [_, (level, line)] = self.lines
         self.assertIs(level, LogLevel.warn)
-        self.assertIn("too low for this node: limit=263 needed=264", line)
+        self.assertIn("too low for this node: limit=583 needed=584", line)
 
     def test_a_server_warns_and_changes_nothing(self) -> None:
-        made = self.limit(263, 5000)
+        made = self.limit(583, 5000)
         checkLimit(config())
         self.assertEqual(made, [])
-        self.assertIn("limit=263 needed=264", self.lines[0][1])
+        self.assertIn("limit=583 needed=584", self.lines[0][1])
 
 
 class WatchTests(LogTestCase):

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.policy import AddressPolicy
-from devp2p_tx.node.inbound import MAX_TRUSTED_PENDING, InboundFactory, InboundRefusal, TrustedAddresses
+from devp2p_tx.node.inbound import MAX_SILENT, MAX_TRUSTED_PENDING, InboundFactory, InboundRefusal, TrustedAddresses
 from tests.node.support import node
 
 THROTTLED, RESTRICTED, GAVE_WAY = InboundRefusal.THROTTLED, InboundRefusal.NETRESTRICT, InboundRefusal.GAVE_WAY
@@ -25,6 +25,7 @@ class Abortable(Protocol):
     """Notes that it gave way."""
 
     aborted = False
+    heard: Any = None
 
     def abort(self) -> None:
         """See L{RLPxProtocol}."""
@@ -56,13 +57,34 @@ class FactoryTests(SynchronousTestCase):
         self.built.append(Abortable())
         return self.built[-1]
 
-    def come(self, factory: InboundFactory, host: str, port: int = 40000) -> bool:
+    def come(self, factory: InboundFactory, host: str, port: int = 40000, speaks: bool = True) -> bool:
         """Whether a connection from an address is let in."""
         kind = address.IPv6Address if ":" in host else address.IPv4Address
         protocol = factory.buildProtocol(kind("TCP", host, port))
         if protocol is not None:
             self.assertIs(protocol, self.built[-1])
+            if speaks and self.built[-1].heard is not None:
+                self.built[-1].heard(self.built[-1])
         return protocol is not None
+
+    def test_silent(self) -> None:
+        """
+        Connections that have sent nothing take no slot of those that have; they are bounded by themselves, and one of
+        them that speaks, be it after it gave way, takes no second one.
+        """
+        factory = self.factory(maxPending=1)
+        self.assertTrue(self.come(factory, "10.0.0.1"))
+        for _ in range(MAX_SILENT):
+            self.assertTrue(self.come(factory, f"10.0.1.{len(self.built) % 200}", speaks=False))
+        self.assertEqual((self.refusals, factory.pending), ([], 1 + MAX_SILENT))
+        self.assertTrue(self.come(factory, "10.0.3.1", speaks=False))
+        self.assertEqual((self.refusals, factory.pending), ([GAVE_WAY], 1 + MAX_SILENT))
+        [gone] = [each for each in self.built if each.aborted]
+        gone.heard(gone)
+        self.assertEqual(factory.pending, 1 + MAX_SILENT)
+        self.assertFalse(self.built[0].aborted)
+        self.built[-1].heard(self.built[-1])
+        self.assertTrue(self.built[0].aborted)
 
     def test_let_in(self) -> None:
         """Without any restriction everybody is."""
@@ -141,9 +163,9 @@ class FactoryTests(SynchronousTestCase):
     def test_no_ip(self) -> None:
         """Who may reach a UNIX socket may come as often as he likes; of these, too, the slots are bounded."""
         factory = self.factory(maxPending=2, netrestrict="")
-        for _ in range(3):
-            self.assertIsNotNone(factory.buildProtocol(UNIXAddress(b"/tmp/socket")))
-        self.assertIsNotNone(factory.buildProtocol(None))
+        for place in [UNIXAddress(b"/tmp/socket")] * 3 + [None]:
+            protocol: Any = factory.buildProtocol(place)
+            protocol.heard(protocol)
         self.assertEqual((self.refusals, factory.pending), ([GAVE_WAY] * 2, 2))
 
     def test_trusted_address(self) -> None:

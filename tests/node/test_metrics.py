@@ -127,11 +127,11 @@ class MetricTests(ServerTestCase):
     def test_refused_without_a_word(self) -> None:
         """Those who were not let in at all, and those that gave way, are counted apart."""
         self.start(1, maxPendingPeers=1)
-        self.call(2, 1, Stage.CONNECTED)
+        self.call(2, 1, Stage.HANDSHAKE)
         self.call(3, 1, Stage.HANDSHAKE)
         self.assertEqual(
             self.counters(),
-            {"accepts": 2, "accepts_refused gave_way": 1, "handshake_failures inbound we: network error rlpx": 1},
+            {"accepts": 2, "accepts_refused gave_way": 1, "handshake_failures inbound we: network error hello": 1},
         )
 
     def test_messages(self) -> None:

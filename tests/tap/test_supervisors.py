@@ -388,7 +388,7 @@ class DescriptorTests(NodeTestCase):
 
     def test_one_line_when_it_begins_and_one_when_it_ends(self) -> None:
         node = self.start(preexec_fn=_allowFewFiles)
-        self.assertIn(f"limit={FEW_FILES} needed=264", node.until("the limit on open files is too low"))
+        self.assertIn(f"limit={FEW_FILES} needed=584", node.until("the limit on open files is too low"))
         [port] = re.findall(r"@127.0.0.1:(\d+)", node.until("enode://"))
         node.until("node record")
         connections = [socket.create_connection(("127.0.0.1", int(port)), TIMEOUT) for _ in range(FEW_FILES)]
