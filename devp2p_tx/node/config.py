@@ -73,7 +73,7 @@ class ServerConfig:
     @ivar dnsTrees: C{enrtree://} URLs of lists of nodes.
     @ivar chain: dial only nodes whose record says that they are of this chain; C{None} for all.
     @ivar database: path of the node database; empty to keep it in memory.
-    @ivar ntpServer: host name or address of the time server that our clock is compared with, while discovery v4 runs;
+    @ivar ntpServer: host name or address of the time server that our clock is compared with, while discovery runs;
         C{None} for none.
     @ivar advertise: where others are told to find us, whatever the node finds out by itself.
     @ivar nat: how other nodes get through a NAT to this one: a text (see L{NATSpecification.parse}), or a port mapper,

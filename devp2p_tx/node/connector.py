@@ -12,7 +12,7 @@ from twisted.internet.error import DNSLookupError
 
 from devp2p_tx.core.addressing.addresses import IPAddress
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
-from devp2p_tx.core.addressing.policy import BUDGET, AddressPolicy
+from devp2p_tx.core.addressing.policy import BUDGET, AddressFault, AddressPolicy
 from devp2p_tx.core.dialing.dialplan import DialPlan
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.errors import AddressRefused, OverBudget
@@ -140,9 +140,15 @@ class Connector:
         admits = self._policy.permits if byUser else self._policy.admits_named
         admitted = [ip for ip in found if admits(ip, PROTOCOL)]
         if not admitted:
-            cure = "; see --netrestrict and --netdeny" if byUser else ""
+            cure = f"; {self._cure(found)}" if byUser else ""
             raise AddressRefused(f"{', '.join(map(str, found))} may not be contacted{cure}")
         affordable = [ip for ip in admitted if self.affords(ip, byUser)]
         if not affordable:
             raise OverBudget("too many connections to strangers")
         return affordable
+
+    def _cure(self, found: Sequence[IPAddress]) -> str:
+        """What the user can do where none of the addresses that he named may be contacted."""
+        if all(self._policy.user_fault(ip) is AddressFault.NOWHERE for ip in found):
+            return "no node has an unspecified or multicast address, so give the one at which it is reached"
+        return "see --netrestrict and --netdeny"

@@ -223,7 +223,9 @@ class Discovery:
             shared4 = {**shared, "bootnodes": self._bootnodes("v4"), "ntpServer": self._config.ntpServer}
             self.discv4 = DiscoveryV4(self.local, self._reactor, self._store, **shared4)
         if "v5" in self._config.discoveryVersions:
+            ntpServer = self._config.ntpServer if self.discv4 is None else None
             shared5 = {**shared, "bootnodes": self._bootnodes("v5"), "randomBytes": self._randomBytes}
+            shared5["ntpServer"] = ntpServer
             self.discv5 = DiscoveryV5(self.local, self._reactor, self._store, **shared5)
         for protocol in self.protocols:
             protocol.start(edge=self._edge)

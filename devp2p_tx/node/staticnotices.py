@@ -49,6 +49,7 @@ _CURES = {
 }
 _REFUSALS = {
     Refusal.NO_PORT: "its URL has the TCP port 0; give its port, as in enode://...@HOST:PORT",
+    Refusal.NOWHERE: "no node has an unspecified or multicast address; give the one at which it is reached",
     Refusal.RESTRICTED: "its address is in no network of --netrestrict; add it there, or remove the node",
     Refusal.DENIED: "its address is in a network of --netdeny; remove it there, or remove the node",
     Refusal.SELF: "it is this node itself; remove it",

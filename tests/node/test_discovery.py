@@ -482,6 +482,13 @@ class VersionTests(DiscoveryTestCase):
         """Nodes with an address to tell, without which nobody is told of them by v5."""
         return super().make(number, listen=f"tcp:{PORT}:interface={addressOf(number)}", **config)
 
+    def test_time_server(self) -> None:
+        """It is asked once, whichever versions run."""
+        for number, versions in enumerate((["v4"], ["v5"], ["v4", "v5"]), 50):
+            server = self.start(number, discoveryVersions=versions, ntpServer="time.example")
+            watches = [each._clock._server for each in (server.discv4, server.discv5) if each is not None]
+            self.assertEqual(watches.count("time.example"), 1, versions)
+
     def test_v5_alone_finds_peers(self) -> None:
         self.start(BOOT, noDial=True, maxPeers=0, discoveryVersions=["v5"])
         for number in range(2, 9):

@@ -5,6 +5,7 @@ Tests for L{devp2p_tx.node.staticnotices}: what the log says of static nodes tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError, NoRouteError
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
@@ -195,6 +196,32 @@ class RefusedTests(NoticeTestCase):
             self.moment()
             self.assertIn(words, self.lines()[-1])
         self.assertEqual(len(self.lines()), 3)
+
+    def test_nowhere(self) -> None:
+        """An unspecified or multicast address is never dialed: given at the start, added later, or for one dial."""
+        nowhere = ("0.0.0.0", "::", "224.0.0.1", "ff02::1", "::ffff:0.0.0.0", "64:ff9b::")
+        nodes = [node(number, ip=ip_address(text)) for number, text in enumerate(nowhere, 2)]
+        server = self.start(1, staticNodes=nodes[:3])
+        for each in nodes[3:]:
+            server.addPeer(each)
+        self.moment(1000)
+        lines = self.lines()
+        self.assertEqual(len(lines), len(nowhere))
+        for each, line in zip(nodes, lines, strict=True):
+            self.assertIn(each.node_id.hex()[:16], line)
+            self.assertIn("no node has an unspecified or multicast address; give the one at which", line)
+        self.assertEqual(server.metrics.value("dials"), 0)
+
+    def test_nowhere_by_name(self) -> None:
+        """So it is with what a name means; the sentence does not blame the lists."""
+        self.network.names["boot.example"] = ["0.0.0.0"]
+        named = node(2, ip=None, hostname="boot.example")
+        server = self.start(1)
+        for each in (named, node(3, ip=ip_address("0.0.0.0"))):
+            connecting = server.connect(each)
+            self.moment(10)
+            error = self.failureResultOf(connecting, AddressRefused).value
+            self.assertIn("0.0.0.0 may not be contacted; no node has an unspecified or multicast address", str(error))
 
     def test_by_name(self) -> None:
         """A name whose addresses may not be contacted is told of when it is dialed."""

@@ -6,6 +6,7 @@ Rules, in this order:
   - The user's lists hold for everybody and everything. With a list of allowed networks (I{netrestrict}) there are no
     others; denied networks (I{netdeny}) are out even so. An IPv6 address of NAT64 or 6to4 is denied with the IPv4
     address that it leads to.
+  - An unspecified or multicast address is nobody's, whoever names it.
   - What the user names himself needs nothing more: static nodes, a dial, the addresses of bootnodes, for which whoever
     knows them vouches.
   - What others name must be globally reachable: packets to other addresses go to a neighbour who did not ask for them,
@@ -27,6 +28,8 @@ from devp2p_tx.core.addressing.addresses import (
     FLAG_BITS,
     LINK_LOCAL,
     LOOPBACK,
+    MULTICAST,
+    UNSPECIFIED,
     IPAddress,
     IPNetwork,
     Netlist,
@@ -46,6 +49,9 @@ LAN_NETWORKS = Netlist.parse(
 #: Addresses of this host itself, written as such: one of NAT64 that leads to them is a host elsewhere.
 LOOPBACK_NETWORKS = Netlist.parse("127.0.0.0/8,::1/128")
 
+#: Addresses that are no host's.
+_NOWHERE = UNSPECIFIED | MULTICAST
+
 #: The counter of what was refused, and its reasons that are no L{AddressFault}: told by one who may not tell it; more
 #: than the budget of packets or connections allows.
 REFUSED, RELAY, BUDGET = "addresses_refused", "relay", "budget"
@@ -57,6 +63,7 @@ class AddressFault(Enum):
     NETDENY = "in a denied network"
     NETRESTRICT = "not in an allowed network"
     UNREACHABLE = "not globally reachable"
+    NOWHERE = "unspecified or multicast"
 
 
 class AddressPolicy:
@@ -96,7 +103,7 @@ class AddressPolicy:
 
     def vouch(self, voucher: str, addresses: Iterable[IPAddress]) -> None:
         """Say that the user named these, whoever else does; in place of those that the same voucher said before."""
-        self._vouched[voucher] = frozenset(addresses)
+        self._vouched[voucher] = frozenset(ip for ip in addresses if not kinds(ip) & _NOWHERE)
 
     # Asking.
 
@@ -107,6 +114,12 @@ class AddressPolicy:
         if self._netrestrict is not None and ip not in self._netrestrict:
             return AddressFault.NETRESTRICT
         return None
+
+    def user_fault(self, ip: IPAddress) -> AddressFault | None:
+        """Why an address that the user named is not contacted, if it is not."""
+        if kinds(ip) & _NOWHERE:
+            return AddressFault.NOWHERE
+        return self.listed_fault(ip) if self.lists else None
 
     def fault(self, ip: IPAddress) -> AddressFault | None:
         """Why an address that others named is not contacted, if it is not."""
@@ -173,8 +186,8 @@ class AddressPolicy:
         return self.admits(ip, protocol)
 
     def permits(self, ip: IPAddress, protocol: str) -> bool:
-        """Whether an address may be contacted, or heard, as far as the user's lists say."""
-        fault = self.listed_fault(ip) if self.lists else None
+        """Whether an address that the user named may be contacted, or one may be heard."""
+        fault = self.user_fault(ip)
         if fault is not None:
             self.count(protocol, fault)
         return fault is None

@@ -48,6 +48,7 @@ class Refusal(Enum):
     RESTRICTED = "is not in the netrestrict list"
     DENIED = "is in the netdeny list"
     UNREACHABLE = "is not globally reachable"
+    NOWHERE = "has an unspecified or multicast address"
     RECENTLY_DIALED = "was dialled recently"
 
 
@@ -55,6 +56,7 @@ _REFUSALS = {
     AddressFault.NETRESTRICT: Refusal.RESTRICTED,
     AddressFault.NETDENY: Refusal.DENIED,
     AddressFault.UNREACHABLE: Refusal.UNREACHABLE,
+    AddressFault.NOWHERE: Refusal.NOWHERE,
 }
 
 
@@ -322,7 +324,7 @@ class DialPlan:
 
     def _address_fault(self, node: Node, by_user: bool) -> AddressFault | None:
         """Why none of a node's addresses may be contacted, if none may; of one without any there is nothing to say."""
-        ask = self._policy.listed_fault if by_user else self._policy.fault
+        ask = self._policy.user_fault if by_user else self._policy.fault
         known: list[IPAddress | None] = [ip for ip, _ in node.tcp_addresses()]
         faults = [ask(ip) for ip in known or [node.ip] if ip is not None]
         return faults[0] if faults and all(faults) else None

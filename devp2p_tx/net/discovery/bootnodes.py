@@ -12,12 +12,15 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.python.failure import Failure
 
 from devp2p_tx.core.addressing.addresses import IPAddress
-from devp2p_tx.core.addressing.policy import AddressPolicy
+from devp2p_tx.core.addressing.policy import AddressFault, AddressPolicy
 from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.metrics import SOURCE_FAILURES, Metrics
 from devp2p_tx.errors import ServerStopped, Timeout
+from devp2p_tx.net.log import Logger
 from devp2p_tx.net.names.hostnames import HostNames
+
+_log = Logger()
 
 
 class Bootnodes:
@@ -114,8 +117,23 @@ class Bootnodes:
             self._note(nodeId, "NoAddress", "it has no address")
         elif not {ip.version for ip in known} & set(self._local.versions):
             self._note(nodeId, "NoFamily", "it has no address of a family that this node has")
+        elif all(self._policy.user_fault(ip) is AddressFault.NOWHERE for ip in known):
+            self._noteNowhere(nodeId, known)
         else:
             self._note(nodeId, "AddressRefused", "--netrestrict or --netdeny shuts it out")
+
+    def _noteNowhere(self, nodeId: bytes, known: Sequence[IPAddress]) -> None:
+        """Say once of a bootnode that its address is no node's."""
+        why = "no node has an unspecified or multicast address; give the one at which it is reached"
+        if self._errors.get(nodeId) != why:
+            _log.warn(
+                "{protocol} bootnode id={id} addr={addresses} is not asked: {why}",
+                protocol=self._protocol,
+                id=nodeId.hex()[:16],
+                addresses=",".join(map(str, known)),
+                why=why,
+            )
+        self._note(nodeId, "AddressRefused", why)
 
     def _note(self, nodeId: bytes, kind: str, why: str) -> None:
         self._metrics.count(SOURCE_FAILURES, source=f"{self._protocol} bootnodes", reason=kind)

@@ -6,7 +6,7 @@ Nodes of discovery v4 drop packets that are expired by their own clocks, so a no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any
 
@@ -49,6 +49,9 @@ _EFFECTS = {
     "ahead": "packets of other nodes, valid for 20 s mostly, count as expired here, so discovery v4 finds no nodes",
     "behind": "other nodes take our packets, valid for 20 s, for expired, so discovery v4 gets no answers",
 }
+
+#: With discovery v5 alone, whose packets tell no time.
+V5_EFFECT = "a fork enters the local record, and nodes leave the database, at the wrong time"
 
 _log = Logger()
 
@@ -156,6 +159,7 @@ class ClockWatch:
         unixTime: Callable[[], float],
         randomBytes: Callable[[int], bytes],
         metrics: Metrics,
+        effects: Mapping[str, str] = _EFFECTS,
     ) -> None:
         """
         @param reactor: C{IReactorUDP}, C{IReactorTime} and C{IReactorPluggableNameResolver}.
@@ -164,10 +168,11 @@ class ClockWatch:
         @param unixTime: the clock in question.
         @param randomBytes: source of randomness.
         @param metrics: where the measurements are counted, as C{clock_checks}.
+        @param effects: what fails because of a clock that is C{ahead}, or C{behind}.
         """
         self._reactor, self._server = reactor, server
         self._seconds, self._unixTime, self._randomBytes = seconds, unixTime, randomBytes
-        self._metrics = metrics
+        self._metrics, self._effects = metrics, effects
         self._state = ClockState()
         self._asking: Deferred[None] | None = None
         self._alarm: IDelayedCall | None = None
@@ -239,7 +244,7 @@ class ClockWatch:
                 seconds=abs(offset),
                 direction=direction,
                 source=source,
-                effect=_EFFECTS[direction],
+                effect=self._effects[direction],
             )
         else:
             _log.warn(

@@ -33,6 +33,7 @@ from devp2p_tx.core.enr.node import Node
 from devp2p_tx.core.kademlia.lookup import Lookup
 from devp2p_tx.errors import LocalProtocolError
 from devp2p_tx.interfaces import NodeStore
+from devp2p_tx.net.discovery.clock import V5_EFFECT, ClockWatch
 from devp2p_tx.net.discovery.kademlia import KademliaNode, Settings
 from devp2p_tx.net.discovery.talk import TalkCallback, Talks
 from devp2p_tx.net.discovery.udp import DatagramEdge
@@ -60,6 +61,7 @@ class DiscoveryV5(KademliaNode):
         randomBytes: Callable[[int], bytes] = urandom,
         packetFilter: PacketFilter | None = None,
         protocolId: bytes = PROTOCOL_ID,
+        ntpServer: str | None = None,
         **settings: Unpack[Settings],
     ) -> None:
         """
@@ -69,9 +71,15 @@ class DiscoveryV5(KademliaNode):
         @param randomBytes: the source of keys and nonces.
         @param packetFilter: who is not heard.
         @param protocolId: 6 bytes, by which a private network keeps apart.
+        @param ntpServer: name of the time server with which our clock is compared; C{None} for none, or where
+            discovery v4 runs, too, and does it.
         @param settings: see L{Settings}.
         """
         super().__init__(local, reactor, store, settings)
+        effects = dict.fromkeys(("ahead", "behind"), V5_EFFECT)
+        self._clock = ClockWatch(
+            reactor, ntpServer, self.seconds, self._unixTime, self._random.randbytes, self._metrics, effects
+        )
         neighbours = Neighbours(self.table, store.node, self._policy, local)
         self._core = Discv5(
             local,
@@ -88,6 +96,7 @@ class DiscoveryV5(KademliaNode):
 
     def _attach(self, edge: DatagramEdge) -> None:
         edge.handlers.append(self)
+        self._clock.start()
 
     def stop(self) -> Deferred[None]:
         """
@@ -95,6 +104,7 @@ class DiscoveryV5(KademliaNode):
 
         @return: fires when it is closed. Calling it again, or on what was never started, does no harm.
         """
+        self._clock.stop()
         self._talks.stop()
         return super().stop()
 

@@ -28,6 +28,8 @@ NOWHERE = [
     "2002::1",
 ]
 
+NOBODY = ("0.0.0.0", "::", "::ffff:0.0.0.0", "64:ff9b::", "224.0.0.1", "239.255.255.255", "ff02::1", "64:ff9b::e000:1")
+
 
 def ip(text: str) -> IPAddress:
     return ip_address(text)
@@ -57,6 +59,17 @@ class ReachTests(PolicyTestCase):
         self.assertFaults(policy, None, *LOOPBACK, "127.255.0.9", "::ffff:127.0.0.1")
         self.assertFaults(policy, AddressFault.UNREACHABLE, "64:ff9b::127.0.0.1", "::2")
         self.assertFalse(policy.is_reachable(ip("127.0.0.1")))
+
+    def test_nowhere(self) -> None:
+        """An unspecified or multicast address is nobody's: not for the user, nor because the user named it."""
+        policy = AddressPolicy(lan=True)
+        policy.vouch("discv4", map(ip, NOBODY))
+        for text in NOBODY:
+            self.assertIs(policy.user_fault(ip(text)), AddressFault.NOWHERE, text)
+            self.assertFalse(policy.permits(ip(text), "rlpx"), text)
+            self.assertFalse(policy.admits(ip(text), "rlpx"), text)
+        for text in (PUBLIC, PUBLIC_6, "10.1.2.3", *LOOPBACK):
+            self.assertIsNone(policy.user_fault(ip(text)), text)
 
     def test_named(self) -> None:
         """A public list of nodes cannot mean this host, unless loopback is all there is; nor what others cannot."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+
 from devp2p_tx.core.addressing.addresses import Netlist
 from devp2p_tx.core.addressing.outgoing import OutgoingBudget
 from devp2p_tx.core.addressing.policy import AddressPolicy
@@ -35,6 +37,22 @@ class NameTests(DiscoveryCase):
         member = self.add(2, self.named())
         self.network.advance(10)
         self.assertEqual(self.where(member), boot.ip)
+
+    def test_nowhere(self) -> None:
+        """A bootnode at an unspecified or multicast address is not asked, which is said once for each."""
+        logged: list[LogEvent] = []
+        globalLogPublisher.addObserver(logged.append)
+        self.addCleanup(globalLogPublisher.removeObserver, logged.append)
+        self.network.names[NAME] = ["0.0.0.0"]
+        multicast = Node(keyOf(3).public_key, ip_address("224.0.0.1"), PORT, PORT)
+        member = self.add(2, self.named(), multicast)
+        self.network.advance(3600)
+        lines = [text for event in logged if "is not asked" in (text := formatEvent(event))]
+        for number, ip in ((1, "0.0.0.0"), (3, "224.0.0.1")):
+            beginning = f"discv4 bootnode id={keyOf(number).public_key.node_id.hex()[:16]} addr={ip} is not asked: "
+            self.assertEqual([line.startswith(beginning) for line in lines].count(True), 1, lines)
+        self.assertEqual(len(lines), 2)
+        self.assertIn("unspecified or multicast", member.discovery.bootnodes.trouble or "")
 
     def test_first_of_those_that_answer(self) -> None:
         """The system's order is kept."""

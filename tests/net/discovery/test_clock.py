@@ -10,10 +10,13 @@ from typing import Any
 from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from devp2p_tx.core.enr.local import LocalRecord
 from devp2p_tx.errors import InvalidAddress
 from devp2p_tx.net.discovery import clock
 from devp2p_tx.net.discovery.clock import checkTimeServer
-from tests.net.discovery.support import START, DiscoveryCase, Member, Puppet
+from devp2p_tx.net.discovery.discv5 import DiscoveryV5
+from devp2p_tx.storage.memory import MemoryNodeStore
+from tests.net.discovery.support import PORT, START, DiscoveryCase, Member, Puppet, keyOf
 
 SERVER = "34.99.9.9"
 DAY, YEAR = 86400.0, 365 * 86400.0
@@ -166,6 +169,33 @@ class ServerTests(ClockCase):
         self.assertEqual(self.server.asked, 25)
         self.assertEqual((clock.FIRST_INTERVAL, clock.INTERVAL, clock.WRONG_INTERVAL), (1.0, 3600.0, 300.0))
         self.assertEqual((clock.CHECK_INTERVAL, clock.ANSWER_TIMEOUT, clock.MEASUREMENTS), (60.0, 5.0, 5))
+
+    def test_v5_alone(self) -> None:
+        """Discovery v5 asks it, too; with neither packet of v4 the line says what else fails."""
+        self.ahead = 11.0
+        host = self.network.host("34.1.0.1")
+        discovery = DiscoveryV5(
+            LocalRecord(keyOf(1), int(START * 1000)),
+            host,
+            MemoryNodeStore(),
+            seconds=host.seconds,
+            unixTime=lambda: self.trueTime() + self.ahead,
+            ntpServer="time.example",
+        )
+        discovery.start(PORT)
+        self.network.advance(5)
+        [line] = self.lines()
+        self.assertIn("the system clock is 11.0 s ahead, by time.example: a fork enters the local record", line)
+        self.assertNotIn("discovery v4", line)
+        self.ahead = 0.0
+        self.network.advance(300)
+        self.assertEqual(self.lines(), ["the system clock is right again: 0.0 s behind, by time.example"])
+        stopping = discovery.stop()
+        self.network.advance(1)
+        self.successResultOf(stopping)
+        asked = self.server.asked
+        self.network.advance(2 * clock.INTERVAL)
+        self.assertEqual((asked, self.server.asked), (10, 10))
 
     def test_before_nodes(self) -> None:
         """It is asked when nodes show something else, and believed; while it does not answer, they are."""
