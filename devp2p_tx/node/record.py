@@ -59,7 +59,7 @@ class OurRecord:
         """The record's entries."""
         seq = self._store().local_seq(self._key.public_key.node_id)
         local = LocalRecord(self._key, self._unixMs(), seq, self._signed, self._policy)
-        local.announce(self._entries())
+        self._announce(local)
         return local
 
     def current(self) -> Record:
@@ -73,7 +73,7 @@ class OurRecord:
         @raise Exception: what a capability raised, or L{LocalProtocolError<devp2p_tx.errors.LocalProtocolError>} if
             the entries have no room in a record. The record stays as it was.
         """
-        self.local.announce(self._entries())
+        self._announce(self.local)
         self.current()
 
     def refreshByItself(self) -> None:
@@ -86,10 +86,10 @@ class OurRecord:
                 _log.failure("entries of the capabilities for the local record; it stays as it was")
             self._isFailing = True
 
-    def _entries(self) -> list[tuple[Entry[Any], Any]]:
+    def _announce(self, local: LocalRecord) -> None:
         entries = [each for capability in self._capabilities for each in _entriesOf(capability)]
+        local.announce(entries)  # which checks them
         self._forks = [value[1] for entry, value in entries if entry.key == ETH.key]
-        return entries
 
     @property
     def untilNext(self) -> float:

@@ -135,6 +135,18 @@ class RecordTests(DiscoveryTestCase):
         self.moment(ENTRIES_INTERVAL)
         self.assertEqual(len(self.flushLoggedErrors(LocalProtocolError)), 1)
 
+    def test_no_fork(self) -> None:
+        """An C{eth} entry that is none is said, and the capabilities are asked again as before."""
+        for number, value in enumerate(((b"abcd", "x"), (b"abcd", None), (b"abcd",), 7), 2):
+            capability = Announcing()
+            server = self.start(number, capabilities=[capability], bootnodes=[])
+            capability.entries = [(ETH, value)]
+            self.moment(2 * ENTRIES_INTERVAL)
+            self.assertEqual(len(self.flushLoggedErrors()), 1, value)
+            capability.entries = [(X, 5)]
+            self.moment(ENTRIES_INTERVAL)
+            self.assertEqual(self.entry(server, X), 5, value)
+
     def test_no_entries(self) -> None:
         """What is no sequence of entries is a mistake that names the capability: at the start, on request, later."""
         for wrong in (None, 42, Deferred(), [X], [(X, 1, 2)], [("x", 1)]):
