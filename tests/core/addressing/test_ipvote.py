@@ -36,6 +36,17 @@ class VoteTests(SynchronousTestCase):
         """Three votes within ten seconds."""
         self.votes = EndpointVotes(window=10, contact_window=10, minimum=3)
 
+    def test_another_challenger(self) -> None:
+        """Each that would lead has to settle by itself, whatever would have led before it."""
+        votes = EndpointVotes()
+        places = [ExternalEndpoint(ip_address(f"34.0.0.{number}"), 30303) for number in (1, 2, 3)]
+        for place, first, count, now in zip(places, (1, 11, 31), (10, 20, 21), (0.0, 10.0, 50.0), strict=True):
+            for number in range(first, first + count):
+                votes.add_statement(ip_address(f"50.{number}.0.1"), place, now)
+            self.assertEqual(votes.prediction(now), (places[0].ip, 30303))
+        self.assertEqual(votes.prediction(109.0), (places[0].ip, 30303))
+        self.assertEqual(votes.prediction(110.0), (places[2].ip, 30303))
+
     def test_minimum(self) -> None:
         """Three hosts must agree."""
         self.assertIsNone(self.votes.prediction(0))

@@ -15,7 +15,7 @@ from devp2p_tx.core.addressing.policy import AddressPolicy
 from devp2p_tx.core.crypto.secp256k1 import PrivateKey
 from devp2p_tx.core.enr import entries
 from devp2p_tx.core.enr.entries import Entry
-from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source
+from devp2p_tx.core.enr.local import HOLD, LocalRecord, Source, Verdict
 from devp2p_tx.core.enr.nodeendpoint import preferred_endpoint
 from devp2p_tx.core.enr.record import Record
 from devp2p_tx.errors import LocalProtocolError
@@ -304,6 +304,20 @@ class SettlingTests(OfferCase):
         super().setUp()
         self.local.offer(Source.INTERFACE, 4, LOOPBACK, udp=80)
 
+    def test_port_of_the_last_address(self) -> None:
+        """The port that was seen at another address goes with that, also while none is agreed on at the new one."""
+        local = LocalRecord(PrivateKey(bytes(31) + b"\1"), 1)
+        local.offer(Source.INTERFACE, 4, None, 30303, 30303)
+        for number in range(1, 11):
+            local.add_statement(ip_address(f"50.{number}.0.1"), ExternalEndpoint(ip_address("34.0.0.1"), 1000), 0.0)
+        self.assertEqual(local.advertised()["udp"].value, 1000)
+        for now in (10.0, 71.0):
+            for number in range(11, 41):
+                stated = ExternalEndpoint(ip_address("34.0.0.2"), 2000 + number)
+                local.add_statement(ip_address(f"50.{number}.0.1"), stated, now)
+        said = local.advertised()
+        self.assertEqual((str(said["ip"].value), said["udp"].value), ("34.0.0.2", 30303))
+
     def test_moved_one_by_one(self) -> None:
         """However they move, our new address costs one number, and in between the old one stays."""
         self.state(PREDICTED, MIN_STATEMENTS + 5)
@@ -392,6 +406,15 @@ class StatementTests(OfferCase):
         super().setUp()
         self.local.offer(Source.INTERFACE, 4, ip_address("192.168.1.2"), tcp=30303, udp=30303)
         self.before = self.entries()
+
+    def test_neighbors_are_in_the_lan(self) -> None:
+        """Only hosts of local networks count one by one, whatever address of this host they name."""
+        local = LocalRecord(PrivateKey(bytes(31) + b"\1"), 1)
+        local.addresses = [ip_address("34.0.0.1")]
+        local.offer(Source.INTERFACE, 4, ip_address("34.0.0.1"), 30303, 30303)
+        for number in range(1, 100):
+            local.add_statement(ip_address(f"50.1.1.{number}"), ExternalEndpoint(ip_address("34.0.0.1"), 30303), 0.0)
+        self.assertIs(local.advertised()["ip"].verdict, Verdict.UNSEEN)
 
     def test_other_family(self) -> None:
         """Hosts with IPv6 know nothing of our IPv4 address, and the other way round; nor does a translator."""
