@@ -34,6 +34,7 @@ COINCURVE = [
 REQUIRED = [
     "twisted>=26.10",
     "pyopenssl>=25.3",
+    "service-identity>=24.2",  # Twisted's endpoints import it wherever pyOpenSSL is installed
     "cryptography>=45.0.7",
     "btclib-secp256k1>=0.8.0.13,<0.9",
     "pycryptodome>=3.20",
