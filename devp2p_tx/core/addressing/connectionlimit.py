@@ -27,7 +27,7 @@ from devp2p_tx.core.addressing.lateness import Lateness
 INTERVAL = 30.0
 #: How many connections a source of the LAN or of loopback makes at once, and the time in which it may make one more
 #: (seconds).
-LAN_BURST, LAN_INTERVAL = 100, 0.5
+LAN_BURST, LAN_INTERVAL = 250, 0.5
 #: Connections a second, and at once, of all sources together.
 ALL_RATE, ALL_BURST = 400.0, 32768
 #: As how many connections one counts for that at most, while the reactor is late.

@@ -15,7 +15,7 @@ class ConnectionNumbersTests(SynchronousTestCase):
     def test_rates(self) -> None:
         """Of one source, of a network, and of all."""
         limits = connectionlimit
-        self.assertEqual((limits.INTERVAL, limits.LAN_BURST, limits.LAN_INTERVAL), (30.0, 100, 0.5))
+        self.assertEqual((limits.INTERVAL, limits.LAN_BURST, limits.LAN_INTERVAL), (30.0, 250, 0.5))
         self.assertEqual((limits.NETWORK_BURST, limits.NETWORK_RATE), (512, 10.0))
         self.assertEqual(
             (limits.ALL_BURST, limits.ALL_RATE, limits.MAX_COST, limits.RESERVE), (32768, 400.0, 2.0, 0.25)
