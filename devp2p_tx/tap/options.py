@@ -22,7 +22,7 @@ from devp2p_tx.tap.values import Option, Value, Values, WrongValue
 
 #: The exit status for a value that cannot be used.
 WRONG_USAGE = 2
-_FAULT = re.compile(r"option (--?\S+) (.+)")
+_FAULT = re.compile(r"option (--?\S+) ([^;]+)(?:;.*)?", re.DOTALL)  # Python 3.14 lists the options after a semicolon
 _FAULTS = {
     "requires argument": "it wants a value",
     "must not have an argument": "it takes no value",
