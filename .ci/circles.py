@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Who imports whom: modules or rooms, by dotted name.
+#: The imports of each module or room: names of modules or rooms, by dotted name.
 Graph = dict[str, set[str]]
 
 
@@ -40,15 +40,15 @@ def imported(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
 
 
 def graph(package: Path) -> Graph:
-    """Who imports whom in a package."""
+    """The imports of each module of a package."""
     known = names(package)
     return {name: set(imported(name, path, known)) - {name} for name, path in known.items()}
 
 
 def rooms(modules: Graph, folder: str) -> Graph:
     """
-    Who imports whom among what stands in C{folder}: its modules, and the folders in it, as one each. What the
-    C{__init__} of C{folder} offers of them is not looked at.
+    The imports of each room of C{folder}: a module of it is a room, and so is a folder in it. The imports of the
+    C{__init__} of C{folder} do not count.
     """
 
     def room(name: str) -> str:
